@@ -1,7 +1,7 @@
 """What a source of video hands to the recorder: encoded packets, low-resolution luma, and honest gaps.
 
-All times are nanoseconds on one clock that only runs forward (the boot clock of a camera; for replayed footage the
-presentation time, counted from the first frame of the first file). What that clock means in UTC is `timeline`'s concern.
+All times are nanoseconds on one clock that only runs forward: the boot clock of a camera; for replayed footage the
+presentation time, counted from the first frame of the first file. What that clock means in UTC is `timeline`'s concern.
 """
 
 from __future__ import annotations
