@@ -1,0 +1,183 @@
+"""The clips of one doorbell: ring and index together. Begins clips, recovers them, makes room, gives out their facts.
+
+Owns the order of things: the ring first, the index after it; eviction never touches a held clip.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.core import statements
+from agent.core.encoding import b64u, format_time, key_id, parse_time
+from agent.core.errors import Corrupt, Refused, Unavailable
+from agent.core.frame import Track
+from agent.core.identity import OwnerSet
+from agent.core.manifest import Clock, Manifest, track_records
+from agent.core.release import ClipFacts
+from agent.core.sealing import CLIP_FORMAT, SUITE, ClipHeader, header_hash, new_id, read_header
+from agent.core.statements import Kind
+from agent.core.timeline import Span, Trust
+from agent.store.index import ClipRow, Index, describe
+from agent.store.ledger import Ledger
+from agent.store.recording import OpenClip
+from agent.store.ring import ClipFile, ClipReader, Ring
+from agent.store.state import device_id
+
+
+@dataclass(frozen=True, slots=True)
+class ClipStart:
+    """What a new clip needs to know. Random bytes come from the caller: 16 for the id, 32 for the clip key."""
+
+    start_ns: int
+    trust: Trust
+    boot: str
+    boot_us: int
+    clip_id: bytes
+    clip_key: bytes
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What a start found: clips a crash had cut off, now closed; and files that are not clips, left alone."""
+
+    mended: list[ClipRow] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+class ClipStore:
+    """Ring and index over one connection; one instance a thread."""
+
+    def __init__(self, ring: Ring, db: sqlite3.Connection, device: Ed25519PrivateKey) -> None:
+        self.ring = ring
+        self.index = Index(db)
+        self._db = db
+        self._device = device
+
+    def begin(self, start: ClipStart, owners: OwnerSet, owners_hash: bytes) -> OpenClip:
+        """A new clip, sealed to `owners`. OSError where the disk does not take it."""
+        recipients = owners.recipients()
+        last = self.index.last_sequence()
+        header = ClipHeader(
+            format=CLIP_FORMAT,
+            suite=SUITE,
+            clip=new_id(start.clip_id),
+            device=device_id(self._device),
+            sequence=last + 1,
+            previous=self._manifest_hash(last),
+            start=format_time(start.start_ns),
+            trust=start.trust.value,
+            boot=start.boot,
+            boot_us=start.boot_us,
+            owners=b64u(owners_hash),
+            recipients=[key_id(public) for public in recipients],
+        )
+        return OpenClip(self.ring, self._db, self._device, header, recipients, start.clip_key, start.start_ns)
+
+    def _manifest_hash(self, sequence: int) -> str:
+        if sequence == 0 or not self.ring.path(sequence).exists():
+            return ""  # the first clip, or the one before was deleted: the header says so by an empty field
+        manifest = self.ring.layout(sequence).manifest
+        return b64u(statements.digest(manifest)) if manifest else ""
+
+    def recover(self) -> Recovery:
+        """Close what a crash left open, and index what the ring holds beyond the index."""
+        last = self.index.last_sequence()
+        beyond = (sequence for sequence in self.ring.sequences_from(last) if sequence > last)
+        found = Recovery()
+        for sequence in sorted({*self.index.unfinished(), *beyond}):
+            if self.ring.path(sequence).exists():
+                self._recover_one(sequence, found)
+            else:
+                self.index.remove(sequence)
+        return found
+
+    def _recover_one(self, sequence: int, found: Recovery) -> None:
+        try:
+            clip = self.ring.recover(sequence, self.sign_cut)
+            row = describe(sequence, clip, self._device.public_key())
+        except (Corrupt, Refused) as e:
+            self.index.remove(sequence)
+            if self.ring.path(sequence).stat().st_size < self.ring.SMALLEST_RECORD_END:
+                self.ring.delete(sequence)  # cut off inside its preamble: no record was ever acknowledged in it
+            else:
+                found.unreadable.append(str(e))  # left where it is: 'doorward check' names it
+            return
+        self.index.put(row)
+        found.mended.append(row)
+
+    def sign_cut(self, clip: ClipFile) -> bytes:
+        """The manifest of a clip that a crash cut off."""
+        header = read_header(clip.header)
+        media = [r.header for r in clip.records if r.header.track in (Track.VIDEO, Track.AUDIO)]
+        manifest = Manifest(
+            clip=header.clip,
+            header=b64u(header_hash(clip.header)),
+            ended="cut",
+            records=track_records(clip.digests()),
+            duration_ns=max((h.start_ns + h.duration_ns for h in media), default=0),
+            motion=[],
+            gaps=[],
+            clock=Clock(header.start, header.trust),
+        )
+        return statements.sign(Kind.MANIFEST, manifest, self._device)
+
+    def make_room(self, budget_bytes: int, needed_bytes: int) -> list[ClipRow]:
+        """Evict the oldest clips nobody holds until `needed_bytes` more fit; Unavailable when held clips fill the ring."""
+        used = self.index.total_bytes()
+        evicted: list[ClipRow] = []
+        if used + needed_bytes <= budget_bytes:
+            return evicted
+        for row in list(self.index.evictable()):
+            self.delete(row)
+            evicted.append(row)
+            used -= row.bytes
+            if used + needed_bytes <= budget_bytes:
+                return evicted
+        raise Unavailable(
+            f"the ring's {budget_bytes} bytes are full of clips held for requests; answer those or raise the budget"
+        )
+
+    def delete(self, row: ClipRow) -> None:
+        """Remove a clip. The index forgets it last, so that a crash between leaves a row `check` can explain."""
+        self.ring.delete(row.sequence)
+        self.index.remove(row.sequence)
+
+    def overlapping(self, span: Span) -> list[ClipRow]:
+        """Clips that share a moment with `span`, oldest first."""
+        return self.index.overlapping(span)
+
+    def facts(self, row: ClipRow) -> ClipFacts:
+        """What a decision over this clip is checked against, from the ring itself (every byte read)."""
+        clip = self.ring.read(row.sequence)
+        return clip_facts(clip)
+
+    @contextmanager
+    def reader(self, row: ClipRow) -> Iterator[ClipReader]:
+        """The clip's file, open for reading stretches."""
+        with ClipReader(self.ring.path(row.sequence)) as reader:
+            yield reader
+
+
+def clip_facts(clip: ClipFile) -> ClipFacts:
+    """Facts of a clip file that was read in full."""
+    header = read_header(clip.header)
+    return ClipFacts(
+        clip=header.clip,
+        header_hash=b64u(header_hash(clip.header)),
+        start_ns=parse_time(header.start),
+        records={track: [r.header for r in clip.track(track)] for track in Track},
+        hashes=clip.digests(),
+    )
+
+
+def owner_set_in_force(ledger: Ledger) -> bytes:
+    """The owner set clips are sealed to; Unavailable where nobody has paired and no recovery code was made."""
+    statement = ledger.owners()
+    if statement is None:
+        raise Unavailable("nobody can open what this doorbell would record yet; pair a phone first ('doorward pair')")
+    return statement

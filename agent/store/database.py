@@ -1,0 +1,112 @@
+"""The one SQLite file: schema, migrations, and how it is opened.
+
+WAL with synchronous=FULL: a commit that returned is on the disk. Queries live with what they are about: `index` for
+clips, `ledger` for requests and everything that follows from them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from agent.core.errors import Corrupt, Unavailable
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE clips (
+        sequence INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        header_hash TEXT NOT NULL,
+        start_ns INTEGER NOT NULL,
+        end_ns INTEGER NOT NULL,
+        motion_start_ns INTEGER,
+        motion_end_ns INTEGER,
+        bytes INTEGER NOT NULL,
+        records INTEGER NOT NULL,
+        trust TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('recording', 'closed', 'cut'))
+    ) STRICT;
+    CREATE INDEX clips_by_start ON clips (start_ns);
+    CREATE TABLE owner_sets (version INTEGER PRIMARY KEY, statement BLOB NOT NULL) STRICT;
+    CREATE TABLE pairing (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        secret BLOB NOT NULL,
+        expires_ns INTEGER NOT NULL,
+        tries INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE nonces (id TEXT PRIMARY KEY, seen_ns INTEGER NOT NULL) STRICT;
+    CREATE TABLE requests (
+        id TEXT PRIMARY KEY,
+        hash TEXT NOT NULL UNIQUE,
+        requester TEXT NOT NULL,
+        case_number TEXT NOT NULL,
+        statement BLOB NOT NULL,
+        requester_statement BLOB NOT NULL,
+        received_ns INTEGER NOT NULL,
+        from_ns INTEGER NOT NULL,
+        to_ns INTEGER NOT NULL,
+        expires_ns INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        decision BLOB,
+        undo_until_ns INTEGER
+    ) STRICT;
+    CREATE INDEX requests_by_requester ON requests (requester, received_ns);
+    CREATE TABLE holds (
+        request TEXT NOT NULL REFERENCES requests (id),
+        sequence INTEGER NOT NULL,
+        active INTEGER NOT NULL DEFAULT 1,
+        PRIMARY KEY (request, sequence)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX active_holds ON holds (sequence) WHERE active;
+    CREATE TABLE void_decisions (hash TEXT PRIMARY KEY) STRICT;
+    CREATE TABLE transfers (
+        id TEXT PRIMARY KEY,
+        request TEXT NOT NULL UNIQUE REFERENCES requests (id),
+        decision BLOB NOT NULL,
+        releases BLOB NOT NULL,
+        offer BLOB,
+        receipt BLOB,
+        sent_bytes INTEGER NOT NULL DEFAULT 0,
+        ended_ns INTEGER
+    ) STRICT;
+    CREATE TABLE audit (
+        n INTEGER PRIMARY KEY,
+        time TEXT NOT NULL,
+        what TEXT NOT NULL,
+        details TEXT NOT NULL,
+        previous TEXT NOT NULL,
+        hash TEXT NOT NULL
+    ) STRICT;
+    """,
+)
+
+
+def connect(path: Path, *, read_only: bool = False, cache_only: bool = False) -> sqlite3.Connection:
+    """An open, migrated database. Unavailable when it cannot be opened, Corrupt when it is not ours or too new.
+
+    `cache_only`: this connection writes nothing but the index, which the ring can restore, so its commits need not wait
+    for the disk.
+    """
+    try:
+        if read_only:
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10, isolation_level=None)
+        else:
+            db = sqlite3.connect(path, timeout=10, isolation_level=None)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {'NORMAL' if cache_only else 'FULL'}")
+            db.execute("PRAGMA foreign_keys = ON")
+        db.row_factory = sqlite3.Row
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(_MIGRATIONS):
+            db.close()
+            raise Corrupt(f"{path} was written by a newer Doorward; update this one")
+        if not read_only:
+            for number in range(version, len(_MIGRATIONS)):
+                db.executescript(f"BEGIN; {_MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;")
+        elif version < len(_MIGRATIONS):
+            db.close()
+            raise Unavailable(f"{path} was written by an older Doorward; start 'doorward run' once to bring it up")
+    except sqlite3.DatabaseError as e:
+        kind = Unavailable if isinstance(e, sqlite3.OperationalError) else Corrupt
+        raise kind(f"the database {path} cannot be used: {e}; 'doorward check' says more") from e
+    return db

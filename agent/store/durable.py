@@ -1,0 +1,35 @@
+"""Writing a small file so that a power cut leaves either the old one or the new one, whole.
+
+Temporary file in the same directory, fsync, rename, fsync of the directory. Errors of the disk are the caller's
+Unavailable; nothing is retried.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from agent.core.errors import Unavailable
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a created, renamed or removed name durable."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace `path` by `data`, durably. Unavailable names the path and the disk's reason."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_directory(path.parent)
+    except OSError as e:
+        raise Unavailable(f"{path} could not be written: {e.strerror}; check the disk's space and rights") from e

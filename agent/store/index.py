@@ -1,0 +1,169 @@
+"""Time → clips. A cache of the ring: what it says can be rebuilt from the clip files alone.
+
+Owns the `clips` table and eviction's view of it; never reads what is sealed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from agent.core.encoding import b64u, parse_time
+from agent.core.errors import Corrupt, Refused
+from agent.core.frame import Track
+from agent.core.manifest import Manifest, read_manifest
+from agent.core.sealing import CLIP_LIMIT_NS, header_hash, read_header
+from agent.core.timeline import Span
+from agent.store.ring import ClipFile, Ring
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRow:
+    """What is known of a clip without opening it. Times are UTC ns; motion times are None for a clip cut off."""
+
+    sequence: int
+    id: str
+    header_hash: str
+    start_ns: int
+    end_ns: int
+    motion_start_ns: int | None
+    motion_end_ns: int | None
+    bytes: int
+    records: int
+    trust: str
+    state: str
+    held: bool = False
+
+
+_COLUMNS = (
+    "sequence, id, header_hash, start_ns, end_ns, motion_start_ns, motion_end_ns, bytes, records, trust, state, "
+    "EXISTS (SELECT 1 FROM holds WHERE holds.sequence = clips.sequence AND active) AS held"
+)
+
+
+def describe(sequence: int, clip: ClipFile, device: Ed25519PublicKey) -> ClipRow:
+    """The row of a clip file as the ring has it. Corrupt or Refused where header or manifest are not this device's."""
+    header = read_header(clip.header)
+    start_ns = parse_time(header.start)
+    manifest: Manifest | None = read_manifest(clip.manifest, device) if clip.manifest is not None else None
+    motion = manifest.motion if manifest else []
+    fragments = [r.header for r in clip.records if r.header.track in (Track.VIDEO, Track.AUDIO)]
+    end_ns = max((h.start_ns + h.duration_ns for h in fragments), default=0)
+    if header.sequence != sequence:
+        raise Corrupt(f"{clip.path} holds clip {header.sequence}: it was moved or copied")
+    if manifest and manifest.header != b64u(header_hash(clip.header)):
+        raise Corrupt(f"the manifest in {clip.path} belongs to another clip")
+    return ClipRow(
+        sequence=sequence,
+        id=header.clip,
+        header_hash=b64u(header_hash(clip.header)),
+        start_ns=start_ns,
+        end_ns=start_ns + end_ns,
+        motion_start_ns=start_ns + motion[0][0] if motion else None,
+        motion_end_ns=start_ns + motion[-1][1] if motion else None,
+        bytes=clip.good_bytes,
+        records=len(clip.records),
+        trust=header.trust,
+        state=manifest.ended if manifest else "recording",
+    )
+
+
+class Index:
+    """The `clips` table over one connection."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def put(self, row: ClipRow) -> None:
+        """Insert or replace what is known of a clip."""
+        values = (
+            row.sequence, row.id, row.header_hash, row.start_ns, row.end_ns, row.motion_start_ns,
+            row.motion_end_ns, row.bytes, row.records, row.trust, row.state,
+        )  # fmt: skip
+        self._db.execute("INSERT OR REPLACE INTO clips VALUES (?,?,?,?,?,?,?,?,?,?,?)", values)
+
+    def remove(self, sequence: int) -> None:
+        """Forget a clip."""
+        self._db.execute("DELETE FROM clips WHERE sequence = ?", (sequence,))
+
+    def overlapping(self, span: Span, limit: int = -1) -> list[ClipRow]:
+        """Clips that share a moment with `span`, oldest first."""
+        # A clip is never longer than the limit, so that a range of starts finds all without a scan.
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM clips WHERE start_ns > ? AND start_ns < ? AND end_ns > ? "  # noqa: S608
+            "ORDER BY start_ns, sequence LIMIT ?",
+            (span.start_ns - 2 * CLIP_LIMIT_NS, span.end_ns, span.start_ns, limit),
+        )
+        return [_row(r) for r in rows]
+
+    def newest(self, limit: int) -> list[ClipRow]:
+        """The newest clips, newest first."""
+        query = f"SELECT {_COLUMNS} FROM clips ORDER BY start_ns DESC, sequence DESC LIMIT ?"  # noqa: S608
+        return [_row(r) for r in self._db.execute(query, (limit,))]
+
+    def all(self) -> Iterator[ClipRow]:
+        """Every clip by sequence."""
+        for row in self._db.execute(f"SELECT {_COLUMNS} FROM clips ORDER BY sequence"):  # noqa: S608
+            yield _row(row)
+
+    def by_id(self, clip: str) -> ClipRow | None:
+        """The clip with this id."""
+        found = self._db.execute(f"SELECT {_COLUMNS} FROM clips WHERE id = ?", (clip,)).fetchone()  # noqa: S608
+        return _row(found) if found else None
+
+    def last_sequence(self) -> int:
+        """The highest number in use, 0 for none."""
+        return int(self._db.execute("SELECT COALESCE(MAX(sequence), 0) FROM clips").fetchone()[0])
+
+    def unfinished(self) -> list[int]:
+        """Clips that are being recorded, or were when the process died."""
+        return [int(row[0]) for row in self._db.execute("SELECT sequence FROM clips WHERE state = 'recording'")]
+
+    def total_bytes(self) -> int:
+        """Bytes of all clips."""
+        return int(self._db.execute("SELECT COALESCE(SUM(bytes), 0) FROM clips").fetchone()[0])
+
+    def evictable(self) -> Iterator[ClipRow]:
+        """Ended clips nobody holds, oldest first."""
+        query = (
+            f"SELECT {_COLUMNS} FROM clips WHERE state != 'recording' "  # noqa: S608
+            "AND sequence NOT IN (SELECT sequence FROM holds WHERE active) ORDER BY sequence"
+        )
+        for row in self._db.execute(query):
+            yield _row(row)
+
+
+def _row(found: sqlite3.Row) -> ClipRow:
+    return ClipRow(**{**dict(found), "held": bool(found["held"])})
+
+
+def differences(ring: Ring, index: Index, device: Ed25519PublicKey) -> Iterator[tuple[int, ClipRow | None, str]]:
+    """Where index and ring disagree: (sequence, the row it should be or None, what is wrong in words)."""
+    known = {row.sequence: row for row in index.all()}
+    for sequence in ring.sequences():
+        row = known.pop(sequence, None)
+        try:
+            clip = ring.read(sequence)
+            should = describe(sequence, clip, device)
+        except (Corrupt, Refused) as e:
+            yield sequence, row, str(e)
+            continue
+        if clip.damaged and clip.manifest is not None:
+            yield sequence, should, f"{clip.path} goes on after its manifest: {clip.file_bytes - clip.good_bytes} bytes"
+        elif row is None:
+            yield sequence, should, f"clip {sequence} is in the ring but not in the index"
+        elif not _same(row, should):
+            yield sequence, should, f"the index says something else of clip {sequence} than the ring"
+    for sequence in known:
+        yield sequence, None, f"clip {sequence} is in the index but not in the ring"
+
+
+def _same(row: ClipRow, should: ClipRow) -> bool:
+    if row.state == "recording" and should.state == "recording":
+        return row.id == should.id  # it grows while we look
+    return (row.id, row.header_hash, row.start_ns, row.end_ns, row.bytes, row.records, row.state) == (
+        should.id, should.header_hash, should.start_ns, should.end_ns, should.bytes, should.records, should.state,
+    )  # fmt: skip

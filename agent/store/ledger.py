@@ -1,0 +1,301 @@
+"""What was asked, decided and sent: requests, decisions, transfers, holds, owner sets, and the audit chain.
+
+Every method that changes something is one transaction with its audit entry in it: it is on the disk before anybody acts
+on it. Moves between states go through core.consent and nowhere else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from agent.core import audit, consent, statements
+from agent.core.audit import AuditEntry, Details
+from agent.core.consent import Event, State
+from agent.core.encoding import b64u
+from agent.core.errors import BadInput, Refused
+
+_RELEASE_JOIN = 4  # bytes of the length before each release
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A stored request. Times UTC ns; `statement` and `decision` are verbatim."""
+
+    id: str
+    hash: str
+    requester: str
+    case_number: str
+    statement: bytes
+    requester_statement: bytes
+    received_ns: int
+    from_ns: int
+    to_ns: int
+    expires_ns: int
+    state: State
+    decision: bytes | None
+    undo_until_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRow:
+    """A decided transfer. `releases` in the order of the decision's clips; `offer` once it was made."""
+
+    id: str
+    request: str
+    decision: bytes
+    releases: list[bytes]
+    offer: bytes | None
+    receipt: bytes | None
+    sent_bytes: int
+    ended_ns: int | None
+
+
+class Ledger:
+    """One connection's view. Not for use by two threads at once."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # -- the chain
+
+    def note(self, now_ns: int, what: str, details: Details) -> None:
+        """One audit entry by itself."""
+        with self._transaction():
+            self._append(now_ns, what, details)
+
+    def _append(self, now_ns: int, what: str, details: Details) -> None:
+        newest = self._db.execute("SELECT * FROM audit ORDER BY n DESC LIMIT 1").fetchone()
+        entry = audit.link(AuditEntry(*newest) if newest else None, now_ns, what, details)
+        self._db.execute(
+            "INSERT INTO audit VALUES (?,?,?,?,?,?)",
+            (entry.n, entry.time, entry.what, entry.details, entry.previous, entry.hash),
+        )
+
+    def entries(self, after: int = 0, limit: int = -1) -> Iterator[AuditEntry]:
+        """Entries behind number `after`, in order."""
+        for row in self._db.execute("SELECT * FROM audit WHERE n > ? ORDER BY n LIMIT ?", (after, limit)):
+            yield AuditEntry(*row)
+
+    # -- owners and pairing
+
+    def owners(self) -> bytes | None:
+        """The owner set in force."""
+        row = self._db.execute("SELECT statement FROM owner_sets ORDER BY version DESC LIMIT 1").fetchone()
+        return bytes(row[0]) if row else None
+
+    def put_owners(self, version: int, statement: bytes, now_ns: int) -> None:
+        """Take over an accepted owner set; the pairing secret, if one is open, is spent with it."""
+        with self._transaction():
+            self._db.execute("INSERT INTO owner_sets VALUES (?, ?)", (version, statement))
+            self._db.execute("DELETE FROM pairing")
+            self._append(now_ns, "owners-changed", {"version": version, "hash": b64u(statements.digest(statement))})
+
+    def open_pairing(self, secret: bytes, expires_ns: int, tries: int) -> None:
+        """Let one phone pair with `secret` until then; an earlier secret is void."""
+        self._db.execute("INSERT OR REPLACE INTO pairing VALUES (1, ?, ?, ?)", (secret, expires_ns, tries))
+
+    def pairing_secret(self, now_ns: int) -> bytes:
+        """The open secret, one try used up; Refused("no-pairing") when none is open any more."""
+        with self._transaction():
+            row = self._db.execute("SELECT secret, expires_ns, tries FROM pairing").fetchone()
+            if row is None or row[1] <= now_ns or row[2] <= 0:
+                raise Refused(
+                    "no-pairing", "the pairing code has been used or is too old; ask the doorbell for a new one"
+                )
+            self._db.execute("UPDATE pairing SET tries = tries - 1")
+            return bytes(row[0])
+
+    def pairing_proved(self) -> None:
+        """The one who has the secret is there: give back the try."""
+        self._db.execute("UPDATE pairing SET tries = tries + 1")
+
+    # -- requests
+
+    def seen(self, request: str) -> bool:
+        """Whether a request with this id came before."""
+        return self._db.execute("SELECT 1 FROM nonces WHERE id = ?", (request,)).fetchone() is not None
+
+    def count_requests(self, requester: str, since_ns: int = 0, case_number: str | None = None) -> int:
+        """Requests stored of this requester since then (of one case, if named)."""
+        query = "SELECT COUNT(*) FROM requests WHERE requester = ? AND received_ns >= ?"
+        values: list[str | int] = [requester, since_ns]
+        if case_number is not None:
+            query += " AND case_number = ?"
+            values.append(case_number)
+        return int(self._db.execute(query, values).fetchone()[0])
+
+    def refuse(self, now_ns: int, details: Details, nonce: str | None = None) -> None:
+        """Note a refusal. With a verified request's id it is remembered as seen."""
+        with self._transaction():
+            if nonce is not None:
+                self._db.execute("INSERT OR IGNORE INTO nonces VALUES (?, ?)", (nonce, now_ns))
+            self._append(now_ns, "request-refused", details)
+
+    def admit(self, row: RequestRow, sequences: Sequence[int]) -> None:
+        """Store a request, its nonce and the hold on its clips. Nobody has been told anything yet."""
+        with self._transaction():
+            self._db.execute("INSERT INTO nonces VALUES (?, ?)", (row.id, row.received_ns))
+            self._db.execute(
+                "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    row.id, row.hash, row.requester, row.case_number, row.statement, row.requester_statement,
+                    row.received_ns, row.from_ns, row.to_ns, row.expires_ns, row.state.value, row.decision,
+                    row.undo_until_ns,
+                ),
+            )  # fmt: skip
+            self._db.executemany(
+                "INSERT INTO holds (request, sequence) VALUES (?, ?)", [(row.id, s) for s in sequences]
+            )
+            self._append(
+                row.received_ns,
+                "request-received",
+                {"request": row.id, "requester": row.requester, "case": row.case_number, "hash": row.hash},
+            )
+
+    def request(self, request: str) -> RequestRow:
+        """One request; BadInput when there is none with this id."""
+        row = self._db.execute("SELECT * FROM requests WHERE id = ?", (request,)).fetchone()
+        if row is None:
+            raise BadInput(f"there is no request '{request[:40]}' here")
+        return _request(row)
+
+    def requests(self, limit: int = 200) -> list[RequestRow]:
+        """Requests, newest first."""
+        rows = self._db.execute("SELECT * FROM requests ORDER BY received_ns DESC, id LIMIT ?", (limit,))
+        return [_request(row) for row in rows]
+
+    def in_state(self, *states: State) -> list[RequestRow]:
+        """Requests that stand so, oldest first."""
+        marks = ",".join("?" * len(states))
+        rows = self._db.execute(
+            f"SELECT * FROM requests WHERE state IN ({marks}) ORDER BY received_ns",  # noqa: S608
+            [state.value for state in states],
+        )
+        return [_request(row) for row in rows]
+
+    def concerned(self, request: str) -> list[int]:
+        """The clips a request concerns, by sequence; once it is over they may have been evicted."""
+        rows = self._db.execute("SELECT sequence FROM holds WHERE request = ? ORDER BY sequence", (request,))
+        return [int(row[0]) for row in rows]
+
+    # -- consent
+
+    def move(self, request: str, event: Event, now_ns: int, what: str, details: Details | None = None) -> RequestRow:
+        """Carry out one step of consent; Refused("not-asked") and no change where the table has none."""
+        with self._transaction():
+            self._move(request, event, now_ns, what, details or {})
+        return self.request(request)
+
+    def _move(self, request: str, event: Event, now_ns: int, what: str, details: Details) -> None:
+        row = self.request(request)
+        state = consent.after(row.state, event)
+        self._db.execute("UPDATE requests SET state = ? WHERE id = ?", (state.value, request))
+        if state not in consent.NEEDS_CLIPS:
+            self._db.execute("UPDATE holds SET active = 0 WHERE request = ?", (request,))
+        if state in (State.STOPPED, State.LAPSED, State.DELIVERED):
+            self._db.execute("UPDATE transfers SET ended_ns = ? WHERE request = ?", (now_ns, request))
+        self._append(now_ns, what, {"request": request, **details})
+
+    def decline(self, request: str, decision: bytes, owner: str, now_ns: int) -> RequestRow:
+        """Store a signed no."""
+        with self._transaction():
+            self._db.execute("UPDATE requests SET decision = ? WHERE id = ?", (decision, request))
+            details: Details = {"answer": "decline", "owner": owner, "decision": b64u(statements.digest(decision))}
+            self._move(request, Event.DECLINE, now_ns, "decided", details)
+        return self.request(request)
+
+    def share(
+        self, request: str, decision: bytes, releases: Sequence[bytes], *, owner: str, transfer: str, now_ns: int,
+        undo_until_ns: int,
+    ) -> RequestRow:  # fmt: skip
+        """Store a signed yes and its sealed keys; the undo window runs until `undo_until_ns`."""
+        name = b64u(statements.digest(decision))
+        joined = b"".join(len(r).to_bytes(_RELEASE_JOIN, "big") + r for r in releases)
+        with self._transaction():
+            if self._db.execute("SELECT 1 FROM void_decisions WHERE hash = ?", (name,)).fetchone():
+                raise Refused("void", "this decision was taken back; decide anew")
+            self._db.execute(
+                "UPDATE requests SET decision = ?, undo_until_ns = ? WHERE id = ?", (decision, undo_until_ns, request)
+            )
+            self._db.execute(
+                "INSERT OR REPLACE INTO transfers (id, request, decision, releases) VALUES (?,?,?,?)",
+                (transfer, request, decision, joined),
+            )
+            details: Details = {"answer": "share", "owner": owner, "decision": name}
+            self._move(request, Event.SHARE, now_ns, "decided", details)
+        return self.request(request)
+
+    def undo(self, request: str, now_ns: int) -> RequestRow:
+        """Take a yes back before anything left: the decision is void for ever, its keys are deleted."""
+        with self._transaction():
+            row = self.request(request)
+            self._move(request, Event.UNDO, now_ns, "undone", {})
+            assert row.decision is not None, "a request in the undo window has a decision"
+            name = b64u(statements.digest(row.decision))
+            self._db.execute("INSERT INTO void_decisions VALUES (?)", (name,))
+            self._db.execute("DELETE FROM transfers WHERE request = ?", (request,))
+            self._db.execute("UPDATE requests SET decision = NULL, undo_until_ns = NULL WHERE id = ?", (request,))
+        return self.request(request)
+
+    def resume(self, request: str, now_ns: int, undo_until_ns: int) -> RequestRow:
+        """Let the undo window run again, from its beginning."""
+        with self._transaction():
+            self._move(request, Event.RESUME, now_ns, "resumed", {})
+            self._db.execute("UPDATE requests SET undo_until_ns = ? WHERE id = ?", (undo_until_ns, request))
+        return self.request(request)
+
+    def begin_sending(self, request: str, transfer: str, offer: bytes, size: int, now_ns: int) -> RequestRow:
+        """The undo window is over: store the offer before it is published."""
+        with self._transaction():
+            self._db.execute("UPDATE transfers SET offer = ? WHERE id = ?", (offer, transfer))
+            self._move(request, Event.UNDO_OVER, now_ns, "offered", {"transfer": transfer, "bytes": size})
+        return self.request(request)
+
+    def delivered(self, request: str, transfer: TransferRow, receipt: bytes, sent_bytes: int, now_ns: int) -> None:
+        """Store the requester's signed receipt; the clips are let go."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE transfers SET receipt = ?, sent_bytes = ? WHERE id = ?", (receipt, sent_bytes, transfer.id)
+            )
+            self._append(now_ns, "sent", {"request": request, "transfer": transfer.id, "bytes": sent_bytes})
+            details: Details = {"transfer": transfer.id, "receipt": b64u(statements.digest(receipt))}
+            self._move(request, Event.RECEIPT, now_ns, "receipt", details)
+
+    def end_sending(self, request: str, event: Event, sent_bytes: int, now_ns: int) -> RequestRow:
+        """Stop, or let lapse, a transfer: what was sent until now is noted with it."""
+        what = {Event.STOP: "stopped-sharing", Event.EXPIRE: "lapsed"}[event]
+        with self._transaction():
+            self._db.execute("UPDATE transfers SET sent_bytes = ? WHERE request = ?", (sent_bytes, request))
+            self._move(request, event, now_ns, what, {"bytes": sent_bytes})
+        return self.request(request)
+
+    def transfer(self, request: str) -> TransferRow | None:
+        """The transfer of a request that was agreed to."""
+        row = self._db.execute("SELECT * FROM transfers WHERE request = ?", (request,)).fetchone()
+        return _transfer(row) if row else None
+
+
+def _request(row: sqlite3.Row) -> RequestRow:
+    return RequestRow(**{**dict(row), "state": State(row["state"])})
+
+
+def _transfer(row: sqlite3.Row) -> TransferRow:
+    joined, releases = bytes(row["releases"]), []
+    while joined:
+        length = int.from_bytes(joined[:_RELEASE_JOIN], "big")
+        releases.append(joined[_RELEASE_JOIN : _RELEASE_JOIN + length])
+        joined = joined[_RELEASE_JOIN + length :]
+    return TransferRow(**{**dict(row), "releases": releases})

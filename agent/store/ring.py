@@ -1,0 +1,276 @@
+"""The ring: one file a clip, appended record by record, each on the disk before anybody hears of it.
+
+Owns the files below `ring/` and their framing (docs/spec/sealed-clip.md "File in the ring"). It has no keys: what it
+reads and writes is sealed already. The ring is the truth; the database's index is a cache of it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from agent.core.errors import Corrupt, Unavailable
+from agent.core.frame import Track
+from agent.core.sealing import (
+    HEADER_LIMIT,
+    RECORD_HEADER_BYTES,
+    RECORD_OVERHEAD_BYTES,
+    RECORDS_LIMIT,
+    WRAP_BYTES,
+    RecordHeader,
+    header_hash,
+    parse_record,
+    read_header,
+    record_hash,
+)
+from agent.core.statements import Kind
+from agent.store.durable import sync_directory
+
+_MAGIC = b"DWCLIP\x00\x01"
+_MANIFEST_MAGIC = b"DWMF"
+_U32 = struct.Struct(">I")
+_CLIPS_A_DIRECTORY = 1000
+_HEADER_AT = len(_MAGIC) + _U32.size
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """Where a record lies in its clip file. `digest` is known only where the bytes were read."""
+
+    header: RecordHeader
+    offset: int
+    digest: bytes | None
+
+    @property
+    def length(self) -> int:
+        """Bytes of the record, without the frame's CRC."""
+        return self.header.total_bytes
+
+
+@dataclass(slots=True)
+class ClipFile:
+    """What a clip file holds up to its first damaged byte (`good_bytes`); `file_bytes` is how long it is."""
+
+    path: Path
+    header: bytes
+    wraps: bytes
+    records: list[StoredRecord] = field(default_factory=list)
+    manifest: bytes | None = None
+    good_bytes: int = 0
+    file_bytes: int = 0
+    counts: dict[Track, int] = field(default_factory=dict)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something lies behind the last whole frame."""
+        return self.good_bytes != self.file_bytes
+
+    def track(self, track: Track) -> list[StoredRecord]:
+        """The records of `track` in order of index."""
+        return [record for record in self.records if record.header.track is track]
+
+    def digests(self) -> dict[Track, list[bytes]]:
+        """Record hashes by track; the file must have been read in full."""
+        found: dict[Track, list[bytes]] = {}
+        for record in self.records:
+            assert record.digest is not None, "a file whose layout alone was read has no digests"
+            found.setdefault(record.header.track, []).append(record.digest)
+        return found
+
+
+class ClipWriter:
+    """One clip being recorded. Every method returns after the bytes are on the disk; OSError passes through."""
+
+    def __init__(self, path: Path, header: bytes, wraps: bytes) -> None:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        self.path = path
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self.bytes_written = 0
+        self.digests: dict[Track, list[bytes]] = {}
+        self._append(_MAGIC + _U32.pack(len(header)) + header + wraps)
+        sync_directory(path.parent)
+        sync_directory(path.parent.parent)
+
+    def append(self, track: Track, record: bytes) -> int:
+        """Write one record, return its offset in the file."""
+        offset = self.bytes_written
+        self._append(record)
+        self.digests.setdefault(track, []).append(record_hash(record))
+        return offset
+
+    def finish(self, manifest: bytes) -> None:
+        """Write the manifest and let the file go."""
+        self._append(_MANIFEST_MAGIC + _U32.pack(len(manifest)) + manifest)
+        self.close()
+
+    def close(self) -> None:
+        """Let the file go without a manifest: the next start makes one that says `cut`."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _append(self, frame: bytes) -> None:
+        data = frame + _U32.pack(zlib.crc32(frame))
+        at = self.bytes_written
+        while data:
+            written = os.pwrite(self._handle, data, at)
+            at += written
+            data = data[written:]
+        os.fdatasync(self._handle)
+        self.bytes_written = at
+
+
+class ClipReader:
+    """An open clip file for reading stretches of it; stays readable if the clip is evicted meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._handle = os.open(path, os.O_RDONLY)
+        except OSError as e:
+            raise Unavailable(f"clip {path} cannot be read: {e.strerror}") from e
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`; Corrupt when the file is shorter."""
+        data = os.pread(self._handle, length, offset)
+        if len(data) != length:
+            raise Corrupt("a clip file is shorter than its records")
+        return data
+
+    def __enter__(self) -> ClipReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._handle)
+
+
+class Ring:
+    """The clip files below one directory, named by sequence number."""
+
+    # Below this size a file cannot hold a whole preamble and a record behind it.
+    SMALLEST_RECORD_END = _HEADER_AT + WRAP_BYTES + RECORD_OVERHEAD_BYTES
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def path(self, sequence: int) -> Path:
+        """Where clip `sequence` lies or would lie."""
+        return self._directory / f"{sequence // _CLIPS_A_DIRECTORY:06d}" / f"{sequence:09d}.clip"
+
+    def sequences(self) -> Iterator[int]:
+        """The numbers of all clips, rising."""
+        return self.sequences_from(0)
+
+    def sequences_from(self, first: int) -> Iterator[int]:
+        """The numbers from `first` on, without listing the folders before it."""
+        for folder in sorted(self._directory.glob("[0-9]*")):
+            if folder.name.isdecimal() and int(folder.name) >= first // _CLIPS_A_DIRECTORY:
+                yield from (int(p.stem) for p in sorted(folder.glob("*.clip")) if p.stem.isdecimal())
+
+    def create(self, sequence: int, header: bytes, wraps: bytes) -> ClipWriter:
+        """Begin a clip. OSError passes through: the recorder decides what a full or failing disk means."""
+        return ClipWriter(self.path(sequence), header, wraps)
+
+    def delete(self, sequence: int) -> None:
+        """Remove a clip, durably; one that is gone already is no error."""
+        path = self.path(sequence)
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            sync_directory(path.parent)
+
+    def read(self, sequence: int) -> ClipFile:
+        """All of a clip's frames, CRCs and record hashes checked. Corrupt if even the preamble is unusable."""
+        return _read_clip(self.path(sequence), with_digests=True)
+
+    def layout(self, sequence: int) -> ClipFile:
+        """Where the records lie, without reading their bodies: quick, for a clip known to be whole."""
+        return _read_clip(self.path(sequence), with_digests=False)
+
+    def recover(self, sequence: int, sign_cut: Callable[[ClipFile], bytes]) -> ClipFile:
+        """Cut a clip without a manifest back to its last whole frame and append the manifest `sign_cut` makes.
+
+        A clip that has its manifest is returned as it is. Corrupt if the preamble is unusable (power was lost before
+        the first record: there is nothing to keep).
+        """
+        clip = self.read(sequence)
+        if clip.manifest is not None:
+            return clip
+        manifest = sign_cut(clip)
+        frame = _MANIFEST_MAGIC + _U32.pack(len(manifest)) + manifest
+        with open(clip.path, "r+b") as file:
+            file.truncate(clip.good_bytes)
+            file.seek(clip.good_bytes)
+            file.write(frame + _U32.pack(zlib.crc32(frame)))
+            file.flush()
+            os.fsync(file.fileno())
+        return self.read(sequence)
+
+
+def _read_clip(path: Path, *, with_digests: bool) -> ClipFile:
+    with ClipReader(path) as reader:
+        size = path.stat().st_size
+        clip = _read_preamble(path, reader, size)
+        hh = header_hash(clip.header)
+        while clip.good_bytes < size and clip.manifest is None and len(clip.records) <= RECORDS_LIMIT:
+            if not _read_frame(clip, reader, hh, with_digests=with_digests):
+                break
+    return clip
+
+
+def _read_preamble(path: Path, reader: ClipReader, size: int) -> ClipFile:
+    head = reader.read(0, min(size, _HEADER_AT))
+    if len(head) < _HEADER_AT or not head.startswith(_MAGIC):
+        raise Corrupt(f"{path} does not begin like a clip")
+    (header_bytes,) = _U32.unpack_from(head, len(_MAGIC))
+    if header_bytes > HEADER_LIMIT or _HEADER_AT + header_bytes > size:
+        raise Corrupt(f"{path} is cut off inside its header")
+    header = reader.read(_HEADER_AT, header_bytes)
+    wraps_at = _HEADER_AT + header_bytes
+    end = wraps_at + WRAP_BYTES * len(read_header(header).recipients)
+    if end + _U32.size > size:
+        raise Corrupt(f"{path} is cut off inside its wraps")
+    preamble = reader.read(0, end + _U32.size)
+    if zlib.crc32(preamble[:-4]) != _U32.unpack(preamble[-4:])[0]:
+        raise Corrupt(f"the beginning of {path} is damaged")
+    return ClipFile(path, header, preamble[wraps_at:end], good_bytes=len(preamble), file_bytes=size)
+
+
+def _read_frame(clip: ClipFile, reader: ClipReader, hh: bytes, *, with_digests: bool) -> bool:
+    """Take in the frame at `good_bytes`; False where no whole frame lies there."""
+    at = clip.good_bytes
+    head = reader.read(at, min(RECORD_HEADER_BYTES, clip.file_bytes - at))
+    if head.startswith(_MANIFEST_MAGIC) and len(head) >= 8:
+        (length,) = _U32.unpack_from(head, 4)
+        end = at + 8 + length
+        if length > Kind.MANIFEST.limit or end + 4 > clip.file_bytes:
+            return False
+        frame = reader.read(at, end + 4 - at)
+        if zlib.crc32(frame[:-4]) != _U32.unpack(frame[-4:])[0]:
+            return False
+        clip.manifest = frame[8:-4]
+        clip.good_bytes = end + 4
+        return True
+    try:
+        header = parse_record(head)
+    except Corrupt:
+        return False  # a torn tail is what this loop looks for, not an error
+    end = at + header.total_bytes
+    expected = clip.counts.get(header.track, 0)
+    if end + 4 > clip.file_bytes or header.header_hash != hh or header.index != expected:
+        return False
+    digest = None
+    if with_digests:
+        frame = reader.read(at, end + 4 - at)
+        if zlib.crc32(frame[:-4]) != _U32.unpack(frame[-4:])[0]:
+            return False
+        digest = record_hash(memoryview(frame)[:-4])
+    clip.records.append(StoredRecord(header, at, digest))
+    clip.counts[header.track] = expected + 1
+    clip.good_bytes = end + 4
+    return True
