@@ -1,0 +1,330 @@
+"""Fragmented MP4 of one H.264 track: packets → runs → fragments, and back.
+
+Owns the bytes of the init segment and of fragments (docs/spec/fragment.md). Never decodes, never changes a packet,
+never decides when a clip begins. Source: ISO 14496-12 (boxes), ISO 14496-15 (avc1).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.errors import BadInput, Corrupt
+from agent.core.frame import EncodedPacket, VideoFormat
+from agent.core.h264 import MAX_PARAMETER_SETS_BYTES
+
+SECOND_NS: Final = 1_000_000_000
+MAX_RUN_NS: Final = SECOND_NS
+MAX_RUN_BYTES: Final = 8 * 1024 * 1024
+MAX_RUN_PACKETS: Final = 1024
+# A ten-millionth of a second is the finest clock footage uses; it keeps durations within 32 bits for seven minutes.
+MAX_TIMESCALE: Final = 10_000_000
+MAX_SIDE: Final = 16384
+MAX_FRAGMENT_BYTES: Final = MAX_RUN_BYTES + 64 * 1024
+MAX_INIT_BYTES: Final = MAX_PARAMETER_SETS_BYTES + 1024
+
+_TRACK_ID: Final = 1
+# ISO 14496-12 8.8.3.1: depends on no other sample; or depends on others and is no sync sample.
+_KEY_FLAGS: Final = 0x02000000
+_DELTA_FLAGS: Final = 0x01010000
+_TFHD_FLAGS: Final = 0x020000  # default-base-is-moof
+_TRUN_FLAGS: Final = 0x000F01  # data offset; duration, size, flags and composition offset of each sample
+_SAMPLE: Final = struct.Struct(">IIIi")
+_MATRIX: Final = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a film's time begins: both times of its first key frame, which is shown at 0 and decoded at 0."""
+
+    pts_ns: int
+    dts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Packets that make one fragment, in decoding order. `next_dts_ns`: when the next is decoded, if known."""
+
+    packets: tuple[EncodedPacket, ...]
+    next_dts_ns: int | None
+
+    @property
+    def key(self) -> bool:
+        """True where decoding can begin with this run."""
+        return self.packets[0].key
+
+    @property
+    def origin(self) -> Origin:
+        """The time zero of a film that begins with this run."""
+        return Origin(self.packets[0].pts_ns, self.packets[0].dts_ns)
+
+    @property
+    def start_ns(self) -> int:
+        """When the earliest of the run's pictures is shown."""
+        return min(packet.pts_ns for packet in self.packets)
+
+    @property
+    def duration_ns(self) -> int:
+        """From the earliest picture until the latest is no longer shown. With B-frames neighbours may overlap."""
+        return max(packet.pts_ns + packet.duration_ns for packet in self.packets) - self.start_ns
+
+    @property
+    def size(self) -> int:
+        """Bytes of video in the run."""
+        return sum(len(packet.data) for packet in self.packets)
+
+
+class Fragmenter:
+    """Cuts a stream of packets into runs: before each key frame, and after one second (or 8 MiB) at the latest."""
+
+    def __init__(self) -> None:
+        self._pending: list[EncodedPacket] = []
+        self._size = 0
+        self._last_dts_ns: int | None = None
+
+    def push(self, packet: EncodedPacket) -> Run | None:
+        """Takes the next packet in decoding order; returns the run it closes, if it closes one."""
+        if not 0 < len(packet.data) <= MAX_RUN_BYTES:
+            raise BadInput(
+                f"A picture of {len(packet.data)} bytes is not possible here (1 to {MAX_RUN_BYTES}); "
+                "lower the bitrate or the resolution of the source."
+            )
+        if self._last_dts_ns is not None and packet.dts_ns <= self._last_dts_ns:
+            raise BadInput(
+                f"The source's decoding times run backwards ({self._last_dts_ns} ns, then {packet.dts_ns} ns); "
+                "replace or convert the source."
+            )
+        closed = self._close(packet.dts_ns) if self._must_close_before(packet) else None
+        self._pending.append(packet)
+        self._size += len(packet.data)
+        self._last_dts_ns = packet.dts_ns
+        return closed
+
+    def flush(self) -> Run | None:
+        """Closes what is pending: at the end, at a gap, or when the format changes."""
+        return self._close(None)
+
+    def _must_close_before(self, packet: EncodedPacket) -> bool:
+        if not self._pending:
+            return False
+        return (
+            packet.key
+            or packet.dts_ns - self._pending[0].dts_ns >= MAX_RUN_NS
+            or self._size + len(packet.data) > MAX_RUN_BYTES
+            or len(self._pending) >= MAX_RUN_PACKETS
+        )
+
+    def _close(self, next_dts_ns: int | None) -> Run | None:
+        if not self._pending:
+            return None
+        run = Run(tuple(self._pending), next_dts_ns)
+        self._pending.clear()
+        self._size = 0
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One access unit as it stands in a fragment. Times in ticks of the film's timescale, from the film's beginning."""
+
+    data: bytes
+    decode_ticks: int
+    duration_ticks: int
+    offset_ticks: int
+    key: bool
+
+    @property
+    def present_ticks(self) -> int:
+        """When the picture is shown."""
+        return self.decode_ticks + self.offset_ticks
+
+
+def box(kind: bytes, *parts: bytes) -> bytes:
+    """An ISO 14496-12 box: size, type, contents."""
+    body = b"".join(parts)
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
+    """A box that begins with a version and flags (ISO 14496-12 4.2)."""
+    return box(kind, struct.pack(">I", version << 24 | flags), *parts)
+
+
+def to_ticks(time_ns: int, timescale: int) -> int:
+    """The nearest whole tick to a time in nanoseconds."""
+    return (2 * time_ns * timescale + SECOND_NS) // (2 * SECOND_NS)
+
+
+def init_segment(fmt: VideoFormat) -> bytes:
+    """ftyp and moov of a film in fragments; the bytes before the first fragment."""
+    _check_format(fmt)
+    empty = struct.pack(">I", 0)
+    tables = [full_box(kind, 0, 0, empty) for kind in (b"stts", b"stsc")]
+    tables += [full_box(b"stsz", 0, 0, struct.pack(">II", 0, 0)), full_box(b"stco", 0, 0, empty)]
+    trex = full_box(b"trex", 0, 0, struct.pack(">5I", _TRACK_ID, 1, 0, 0, 0))
+    return box(b"ftyp", b"iso6", struct.pack(">I", 0), b"iso6", b"mp41") + box(
+        b"moov", movie_header(fmt, 0), track(fmt, 0, tables), box(b"mvex", trex)
+    )
+
+
+def _check_format(fmt: VideoFormat) -> None:
+    if not (0 < fmt.width <= MAX_SIDE and 0 < fmt.height <= MAX_SIDE):
+        raise BadInput(f"Pictures of {fmt.width}×{fmt.height} cannot be recorded; a side has 1 to {MAX_SIDE} pixels.")
+    if not 0 < fmt.timescale <= MAX_TIMESCALE:
+        raise BadInput(
+            f"A clock of {fmt.timescale} ticks a second cannot be recorded; it must be 1 to {MAX_TIMESCALE}."
+        )
+    if not 7 <= len(fmt.parameter_sets) <= MAX_PARAMETER_SETS_BYTES:
+        raise BadInput(f"H.264 parameter sets of {len(fmt.parameter_sets)} bytes cannot be recorded; check the source.")
+
+
+def movie_header(fmt: VideoFormat, duration_ticks: int) -> bytes:
+    """mvhd (8.2.2), version 1; times of creation stay 0, for the clip's header tells them."""
+    return full_box(
+        b"mvhd",
+        1,
+        0,
+        struct.pack(">QQIQ", 0, 0, fmt.timescale, duration_ticks),
+        struct.pack(">IHH8x", 0x10000, 0x100, 0),
+        _MATRIX,
+        bytes(24),
+        struct.pack(">I", _TRACK_ID + 1),
+    )
+
+
+def track(
+    fmt: VideoFormat, duration_ticks: int, tables: Iterable[bytes], edits: bytes = b"", shown_ticks: int = 0
+) -> bytes:
+    """trak (8.3.1) of the video, with the sample `tables` that follow stsd.
+
+    `duration_ticks`: sum of the samples' durations; `shown_ticks`: what of it the movie shows after `edits`.
+    """
+    tkhd = full_box(
+        b"tkhd",
+        1,
+        3,  # enabled, in the movie
+        struct.pack(">QQI4xQ8xHHH2x", 0, 0, _TRACK_ID, shown_ticks, 0, 0, 0),
+        _MATRIX,
+        struct.pack(">II", fmt.width << 16, fmt.height << 16),
+    )
+    entry = box(
+        b"avc1",
+        struct.pack(">6xH16xHHII4xH32xHh", 1, fmt.width, fmt.height, 0x480000, 0x480000, 1, 0x18, -1),
+        box(b"avcC", fmt.parameter_sets),
+    )
+    stsd = full_box(b"stsd", 0, 0, struct.pack(">I", 1), entry)
+    dref = full_box(b"dref", 0, 0, struct.pack(">I", 1), full_box(b"url ", 0, 1))
+    return box(
+        b"trak",
+        tkhd,
+        edits,
+        box(
+            b"mdia",
+            full_box(b"mdhd", 1, 0, struct.pack(">QQIQHH", 0, 0, fmt.timescale, duration_ticks, 0x55C4, 0)),
+            full_box(b"hdlr", 0, 0, struct.pack(">4x4s12x", b"vide"), b"video\x00"),
+            box(
+                b"minf",
+                full_box(b"vmhd", 0, 1, bytes(8)),
+                box(b"dinf", dref),
+                box(b"stbl", stsd, *tables),
+            ),
+        ),
+    )
+
+
+def render_fragment(run: Run, fmt: VideoFormat, origin: Origin, sequence: int) -> bytes:
+    """moof and mdat of a run, timed from the film's `origin`. `sequence`: 1 for a film's first fragment, then rising.
+
+    Pictures shown before the origin are left out: they precede the film's first key frame on screen, follow it in
+    decoding, and refer to pictures the film does not have (open GOP).
+    """
+    packets = [packet for packet in run.packets if packet.pts_ns >= origin.pts_ns]
+    if not packets:
+        raise BadInput("A run of video lies before the film it should belong to; check the source's times.")
+    decode = [to_ticks(packet.dts_ns, fmt.timescale) for packet in packets]
+    last = packets[-1]
+    following = last.dts_ns + last.duration_ns if run.next_dts_ns is None else run.next_dts_ns
+    ends = [*decode[1:], max(to_ticks(following, fmt.timescale), decode[-1])]
+    zero_decode, zero_present = to_ticks(origin.dts_ns, fmt.timescale), to_ticks(origin.pts_ns, fmt.timescale)
+    table = []
+    for packet, begin, end in zip(packets, decode, ends, strict=True):
+        offset = to_ticks(packet.pts_ns, fmt.timescale) - zero_present - (begin - zero_decode)
+        if not -(2**31) <= offset < 2**31:
+            raise BadInput("A picture's decoding and display times lie minutes apart; replace or convert the source.")
+        flags = _KEY_FLAGS if packet.key else _DELTA_FLAGS
+        # Beyond 32 bits the next fragment's own time rules, as it does after any pause.
+        table.append(_SAMPLE.pack(min(end - begin, 2**32 - 1), len(packet.data), flags, offset))
+    head = _moof(sequence, decode[0] - zero_decode, table)
+    size = sum(len(packet.data) for packet in packets)
+    return b"".join([head, struct.pack(">I4s", 8 + size, b"mdat"), *(packet.data for packet in packets)])
+
+
+def _moof(sequence: int, base_ticks: int, table: list[bytes]) -> bytes:
+    if not 0 <= base_ticks < 2**63 or not 0 < sequence < 2**32:
+        raise BadInput("A run of video lies before the film it should belong to; check the source's times.")
+    mfhd = full_box(b"mfhd", 0, 0, struct.pack(">I", sequence))
+    tfhd = full_box(b"tfhd", 0, _TFHD_FLAGS, struct.pack(">I", _TRACK_ID))
+    tfdt = full_box(b"tfdt", 1, 0, struct.pack(">Q", base_ticks))
+    # moof, mfhd, traf, tfhd, tfdt, trun and the head of mdat come before the first sample.
+    data_offset = 8 + len(mfhd) + 8 + len(tfhd) + len(tfdt) + 20 + _SAMPLE.size * len(table) + 8
+    trun = full_box(b"trun", 1, _TRUN_FLAGS, struct.pack(">Ii", len(table), data_offset), *table)
+    return box(b"moof", mfhd, box(b"traf", tfhd, tfdt, trun))
+
+
+_MOOF_FIXED: Final = len(_moof(1, 0, []))
+_BASE_AT: Final = _MOOF_FIXED - 20 - 8
+_COUNT_AT: Final = _MOOF_FIXED - 8
+_SEQUENCE_AT: Final = 8 + 12
+
+
+def parse_fragment(data: bytes) -> list[Sample]:
+    """The samples of a fragment of ours. Corrupt for any bytes `render_fragment` could not have written."""
+    if not _MOOF_FIXED + _SAMPLE.size + 8 <= len(data) <= MAX_FRAGMENT_BYTES:
+        raise Corrupt("A fragment of video has an impossible size; the recording is damaged there.")
+    sequence, count = _u32(data, _SEQUENCE_AT), _u32(data, _COUNT_AT)
+    base = int.from_bytes(data[_BASE_AT : _BASE_AT + 8], "big")
+    body_at = _MOOF_FIXED + _SAMPLE.size * count + 8
+    if not 0 < count <= MAX_RUN_PACKETS or body_at > len(data) or base >= 2**63 or not sequence:
+        raise Corrupt("A fragment of video is malformed; the recording is damaged there.")
+    rows = list(_SAMPLE.iter_unpack(data[_MOOF_FIXED : body_at - 8]))
+    # What can be said in a fragment is said in one way only: write it again and compare.
+    head = _moof(sequence, base, [_SAMPLE.pack(*row) for row in rows])
+    if data[:body_at] != head + struct.pack(">I4s", 8 + len(data) - body_at, b"mdat"):
+        raise Corrupt("A fragment of video is malformed; the recording is damaged there.")
+    samples = []
+    at, decode = body_at, base
+    for duration, size, flags, offset in rows:
+        if not size or at + size > len(data) or flags not in (_KEY_FLAGS, _DELTA_FLAGS) or decode + offset < 0:
+            raise Corrupt("A fragment of video contradicts itself; the recording is damaged there.")
+        samples.append(Sample(data[at : at + size], decode, duration, offset, flags == _KEY_FLAGS))
+        at += size
+        decode += duration
+    if at != len(data):
+        raise Corrupt("A fragment of video holds more than its samples; the recording is damaged there.")
+    return samples
+
+
+def parse_init(data: bytes) -> VideoFormat:
+    """The format an init segment of ours declares. Corrupt for any bytes `init_segment` could not have written."""
+    blank = init_segment(VideoFormat(1, 1, 1, bytes(7)))
+    avcc_at = blank.index(b"avcC") + 4
+    avcc_end = len(data) - (len(blank) - avcc_at - 7)
+    width_at = blank.index(b"avc1") + 4 + 24
+    timescale_at = blank.index(b"mvhd") + 4 + 4 + 16
+    if not len(blank) <= len(data) <= MAX_INIT_BYTES:
+        raise Corrupt("The beginning of a film has an impossible size; the recording is damaged there.")
+    width, height = struct.unpack_from(">HH", data, width_at)
+    fmt = VideoFormat(width, height, _u32(data, timescale_at), data[avcc_at:avcc_end])
+    try:
+        expected = init_segment(fmt)
+    except BadInput as error:
+        raise Corrupt("The beginning of a film is malformed; the recording is damaged there.") from error
+    if data != expected:
+        raise Corrupt("The beginning of a film is malformed; the recording is damaged there.")
+    return fmt
+
+
+def _u32(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "big")
