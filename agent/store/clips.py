@@ -57,9 +57,11 @@ class ClipStore:
         self.index = Index(db)
         self._db = db
         self._device = device
+        self._ended_bytes: int | None = None  # of all clips but one being recorded; None: to be counted again
 
     def begin(self, start: ClipStart, owners: OwnerSet, owners_hash: bytes) -> OpenClip:
         """A new clip, sealed to `owners`. OSError where the disk does not take it."""
+        self._ended_bytes = None
         recipients = owners.recipients()
         last = self.index.last_sequence()
         header = ClipHeader(
@@ -127,15 +129,20 @@ class ClipStore:
         return statements.sign(Kind.MANIFEST, manifest, self._device)
 
     def make_room(self, budget_bytes: int, needed_bytes: int) -> list[ClipRow]:
-        """Evict the oldest clips nobody holds until `needed_bytes` more fit; Unavailable when held clips fill the ring."""
-        used = self.index.total_bytes()
+        """Evict the oldest clips nobody holds until `needed_bytes` (with what is being recorded) fit beside the rest.
+
+        Unavailable when held clips fill the ring.
+        """
+        if self._ended_bytes is None:
+            self._ended_bytes = self.index.ended_bytes()
+        used = self._ended_bytes
         evicted: list[ClipRow] = []
         if used + needed_bytes <= budget_bytes:
             return evicted
         for row in list(self.index.evictable()):
             self.delete(row)
             evicted.append(row)
-            used -= row.bytes
+            self._ended_bytes = used = used - row.bytes
             if used + needed_bytes <= budget_bytes:
                 return evicted
         raise Unavailable(

@@ -122,6 +122,11 @@ class Index:
         """Clips that are being recorded, or were when the process died."""
         return [int(row[0]) for row in self._db.execute("SELECT sequence FROM clips WHERE state = 'recording'")]
 
+    def ended_bytes(self) -> int:
+        """Bytes of all clips but those being recorded."""
+        query = "SELECT COALESCE(SUM(bytes), 0) FROM clips WHERE state != 'recording'"
+        return int(self._db.execute(query).fetchone()[0])
+
     def total_bytes(self) -> int:
         """Bytes of all clips."""
         return int(self._db.execute("SELECT COALESCE(SUM(bytes), 0) FROM clips").fetchone()[0])

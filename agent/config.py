@@ -1,0 +1,139 @@
+"""The configuration: a TOML file turned into frozen structs.
+
+Every key has a default that works; an unknown key is refused with file, line and the key that was probably meant.
+Reads one file and nothing else: where it lies is the command line's concern. Reference: config/doorward.toml.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from agent.core.errors import BadInput
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Doorbell(_Section, frozen=True):
+    """Name and place. The place decides which requests concern this home; it never leaves the doorbell."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)] = "Front door"
+    latitude: Annotated[float, Meta(ge=-90, le=90)] = 0.0
+    longitude: Annotated[float, Meta(ge=-180, le=180)] = 0.0
+
+
+class Camera(_Section, frozen=True):
+    """Where video comes from: files to replay, one after the other."""
+
+    replay: list[str] = []
+    realtime: bool = True
+
+
+class Motion(_Section, frozen=True):
+    """One slider, and how much is kept around motion (seconds)."""
+
+    sensitivity: Annotated[int, Meta(ge=1, le=10)] = 5
+    pre_roll_s: Annotated[float, Meta(ge=0, le=30)] = 5.0
+    post_roll_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
+
+
+class RingSize(_Section, frozen=True):
+    """The most the ring may take on the disk, in megabytes of 10^6 bytes."""
+
+    budget_mb: Annotated[int, Meta(ge=10)] = 8000
+
+
+class Broker(_Section, frozen=True):
+    """The MQTT broker requests come through; empty: none, and nobody can ask."""
+
+    url: str = ""
+
+
+class Requesters(_Section, frozen=True):
+    """Files with the statements of those who may ask, relative to the configuration file."""
+
+    pinned: list[str] = []
+
+
+class Consent(_Section, frozen=True):
+    """How long a yes can be taken back before anything leaves, in seconds."""
+
+    undo_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+
+
+class Http(_Section, frozen=True):
+    """Where the owner's page is served."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+
+
+class Config(_Section, frozen=True):
+    """Everything that can be configured, and what it is when it is not."""
+
+    doorbell: Doorbell = Doorbell()
+    camera: Camera = Camera()
+    motion: Motion = Motion()
+    ring: RingSize = RingSize()
+    broker: Broker = Broker()
+    requesters: Requesters = Requesters()
+    consent: Consent = Consent()
+    http: Http = Http()
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in `path`; BadInput names file, line and remedy for whatever is wrong in it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise BadInput(f"the configuration {path} cannot be read: {e}") from e
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise BadInput(f"{path}: {e}") from e
+    try:
+        config = msgspec.convert(values, Config)
+    except msgspec.ValidationError as e:
+        raise BadInput(_explain(path, text, str(e))) from e
+    home = path.parent
+    return msgspec.structs.replace(
+        config,
+        camera=msgspec.structs.replace(config.camera, replay=[str(home / f) for f in config.camera.replay]),
+        requesters=Requesters(pinned=[str(home / f) for f in config.requesters.pinned]),
+    )
+
+
+def _explain(path: Path, text: str, error: str) -> str:
+    """msgspec's words, with the line they are about."""
+    place = re.search(r"at `\$\.?([\w.]*)", error)
+    keys = place.group(1).split(".") if place and place.group(1) else []
+    unknown = re.search(r"unknown field `([^`]*)`", error)
+    if unknown:
+        section = getattr(Config(), keys[0]) if keys and hasattr(Config(), keys[0]) else Config()
+        near = difflib.get_close_matches(unknown.group(1), [f.name for f in msgspec.structs.fields(section)], n=1)
+        meant = f"; did you mean '{near[0]}'?" if near else ""
+        return f"{path}:{_line(text, keys, unknown.group(1))}: there is no setting '{unknown.group(1)}'{meant}"
+    what = error.split(" - at")[0]
+    return f"{path}:{_line(text, keys[:-1], keys[-1] if keys else '')}: {'.'.join(keys)}: {what}"
+
+
+def _line(text: str, section: list[str], key: str) -> int:
+    """The line where `key` of `section` stands, or the section's, or 1."""
+    current, best = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\s*([\w.]+)\s*\]", line)
+        if header:
+            current = header.group(1)
+            if current in (".".join(section), key):
+                best = number
+        elif current == ".".join(section) and re.match(rf"\s*\"?{re.escape(key)}\"?\s*[=.]", line):
+            return number
+    return best
