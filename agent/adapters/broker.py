@@ -1,0 +1,287 @@
+"""One MQTT session that heals itself: connect, subscribe, receive, publish, connect again.
+
+Owns the connection and nothing of what is said over it. It speaks MQTT 3.1.1 with a clean session, without a client
+id, a last will or retained messages, so that a broker has nothing of this home's to show to others. Neither a PUBACK
+nor a broker's session proves anything: whoever needs an answer asks again, and what arrives while the inbox is full is
+dropped. Source: MQTT 3.1.1 (OASIS); docs/spec/transfer.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+import aiomqtt
+
+from agent.core.errors import BadInput, Unavailable
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S = 0.1
+MAX_BACKOFF_S = 30.0
+KEEPALIVE_S = 20
+ANSWER_S = 10.0
+MAX_WAITING_MESSAGES = 4_096
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+MAX_MESSAGE_BYTES = 128 * 1024
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_SUBSCRIPTION_REFUSED = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the broker is and how to prove who we are. `tls` is None for plain TCP."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(
+        cls, url: str, *, ca_file: Path | None = None, cert_file: Path | None = None, key_file: Path | None = None
+    ) -> BrokerAddress:
+        """Read `mqtt://user:pass@host:port` or `mqtts://…`; BadInput when it is neither or a file is unusable.
+
+        `ca_file` replaces the system's authorities; `cert_file` and `key_file` (PEM) are shown to the broker.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as e:
+            raise BadInput(f"the broker's address cannot be read: {e}; write it like mqtt://host:1883") from e
+        if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query:
+            raise BadInput("the broker's address must look like mqtt://host:1883 or mqtts://user:password@host:8883")
+        tls = None
+        if parts.scheme == "mqtts":
+            tls = _tls(ca_file, cert_file, key_file)
+        elif ca_file or cert_file or key_file:
+            raise BadInput("certificates are for an encrypted connection; write the broker's address with mqtts://")
+        return cls(
+            host=parts.hostname,
+            port=port or _PORTS[parts.scheme],
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            tls=tls,
+        )
+
+    def __str__(self) -> str:
+        """The address without user name and password, for messages."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+
+class SessionState(Enum):
+    """What the status page shows."""
+
+    OFF = "off"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A message as it came."""
+
+    topic: str
+    payload: bytes
+
+
+class _Inbox(asyncio.Queue[aiomqtt.Message]):
+    """Takes what aiomqtt delivers, whole batches at a time, within limits of count, bytes and size of one message.
+
+    aiomqtt starts a task for every message it hands out one by one; a transfer is thousands of messages.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        super().__init__()
+        self._max_message_bytes = max_message_bytes
+        self._waiting: deque[Inbound] = deque()
+        self._bytes = 0
+        self.arrived = asyncio.Event()
+        self.dropped = 0
+
+    def put_nowait(self, message: aiomqtt.Message) -> None:
+        payload = message.payload if isinstance(message.payload, bytes) else b""
+        full = len(self._waiting) >= MAX_WAITING_MESSAGES or self._bytes + len(payload) > MAX_WAITING_BYTES
+        if full or len(payload) > self._max_message_bytes:
+            self.dropped += 1
+            return
+        self._waiting.append(Inbound(str(message.topic), payload))
+        self._bytes += len(payload)
+        self.arrived.set()
+
+    def take(self) -> list[Inbound]:
+        batch = list(self._waiting)
+        self._waiting.clear()
+        self._bytes = 0
+        self.arrived.clear()
+        return batch
+
+
+class BrokerSession:
+    """A connection that is kept up from `__aenter__` to `__aexit__`; entering does not wait for the broker."""
+
+    def __init__(self, address: BrokerAddress, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self._address = address
+        self._inbox = _Inbox(max_message_bytes)
+        self._filters: dict[str, int] = {}
+        self._client: aiomqtt.Client | None = None
+        self._connected = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._trouble = "no answer"
+        self.state = SessionState.OFF
+        self.connections = 0
+
+    @property
+    def address(self) -> BrokerAddress:
+        """The broker this session is with."""
+        return self._address
+
+    @property
+    def dropped(self) -> int:
+        """Messages thrown away because they were too large or nobody took them in time."""
+        return self._inbox.dropped
+
+    async def __aenter__(self) -> Self:
+        self.state = SessionState.CONNECTING
+        self._task = asyncio.create_task(self._keep_connected())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self.state = SessionState.OFF
+        if not self._task.cancelled():
+            self._task.result()
+
+    async def connected(self, timeout_s: float) -> None:
+        """Wait for the connection; Unavailable, in one sentence, when there is none after `timeout_s`."""
+        try:
+            await asyncio.wait_for(self._connected.wait(), timeout_s)
+        except TimeoutError as e:
+            raise Unavailable(self._sentence()) from e
+
+    async def subscribe(self, *filters: str, qos: int = 1) -> None:
+        """Subscribe now, if connected, and after every reconnect."""
+        new = [f for f in filters if f not in self._filters]
+        self._filters.update(dict.fromkeys(new, qos))
+        if self._client is not None and new:
+            try:
+                await self._subscribe_all(self._client, new)
+            except aiomqtt.MqttError as e:
+                raise Unavailable(f"the broker at {self._address} did not take a subscription: {e}") from e
+
+    async def unsubscribe(self, *filters: str) -> None:
+        """Forget these subscriptions, and tell the broker if it is there."""
+        known = [f for f in filters if self._filters.pop(f, None) is not None]
+        if self._client is not None and known:
+            try:
+                await self._client.unsubscribe(known)
+            except aiomqtt.MqttError as e:
+                log.info("unsubscribing at %s: %s", self._address, e)  # the next connection is without them anyway
+
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 1) -> None:
+        """Send one message; waits until it is on its way (QoS 0) or the broker has it (QoS 1). Unavailable if not."""
+        if self._client is None:
+            raise Unavailable(self._sentence())
+        try:
+            await self._client.publish(topic, payload, qos=qos)
+        except aiomqtt.MqttError as e:
+            raise Unavailable(f"the connection to the broker at {self._address} broke while sending: {e}") from e
+
+    async def receive(self, timeout_s: float | None = None) -> list[Inbound]:
+        """All messages that wait, at least one; an empty list after `timeout_s`, or when the session connected anew."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._inbox.arrived.wait()
+        except TimeoutError:
+            return []
+        return self._inbox.take()
+
+    async def _keep_connected(self) -> None:
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            before = self.connections
+            try:
+                await self._one_connection()
+            except aiomqtt.MqttError as e:
+                self._trouble = _plain(e)
+                log.info("broker at %s: %s", self._address, self._trouble)
+            finally:
+                self._client = None
+                self._connected.clear()
+                self.state = SessionState.CONNECTING
+            if self.connections != before:
+                backoff_s = FIRST_BACKOFF_S
+            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
+            backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+
+    async def _one_connection(self) -> None:
+        """Connect, subscribe, and stay until the connection breaks (MqttError) or the task is cancelled."""
+        client = aiomqtt.Client(
+            self._address.host,
+            self._address.port,
+            username=self._address.username,
+            password=self._address.password,
+            tls_context=self._address.tls,
+            keepalive=KEEPALIVE_S,
+            timeout=ANSWER_S,
+            queue_type=lambda maxsize: self._inbox,  # type: ignore[arg-type]  # noqa: ARG005 - aiomqtt names it
+            max_queued_incoming_messages=0,
+        )
+        client.pending_calls_threshold = MAX_WAITING_MESSAGES
+        async with client:
+            if self._filters:
+                await self._subscribe_all(client, list(self._filters))
+            self._client = client
+            self.connections += 1
+            self.state = SessionState.CONNECTED
+            self._connected.set()
+            self._inbox.arrived.set()
+            async for _ in client.messages:  # the inbox takes them all: this only ends when the connection does
+                pass
+
+    async def _subscribe_all(self, client: aiomqtt.Client, filters: list[str]) -> None:
+        granted = await client.subscribe([(f, self._filters[f]) for f in filters])
+        for name, code in zip(filters, granted, strict=True):
+            if code == _SUBSCRIPTION_REFUSED:
+                raise aiomqtt.MqttError(f"the broker does not let us subscribe to {name}")
+
+    def _sentence(self) -> str:
+        return (
+            f"no connection to the MQTT broker at {self._address} ({self._trouble}); "
+            "check that it runs and that the address is right"
+        )
+
+
+def _tls(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        if cert_file:
+            context.load_cert_chain(str(cert_file), str(key_file) if key_file else None)
+    except (OSError, ssl.SSLError) as e:
+        raise BadInput(f"the broker's certificate files cannot be used: {e}") from e
+    return context
+
+
+def _plain(error: aiomqtt.MqttError) -> str:
+    """What went wrong without Python's decorations."""
+    text = str(error)
+    if text.startswith("[Errno") and "] " in text:
+        text = text.split("] ", 1)[1]
+    return text.strip().rstrip(".") or "no answer"

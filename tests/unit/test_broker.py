@@ -1,0 +1,163 @@
+"""The MQTT session against a real broker in this process: it connects, heals, bounds what it keeps, stops cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from agent.adapters import broker as broker_module
+from agent.adapters.broker import BrokerAddress, BrokerSession, SessionState
+from agent.adapters.embedded_broker import EmbeddedBroker
+from agent.core.errors import BadInput, Unavailable
+
+
+@pytest.fixture
+async def embedded() -> AsyncIterator[EmbeddedBroker]:
+    async with EmbeddedBroker() as running:
+        yield running
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the session has no event for this, and needs none
+            await asyncio.sleep(0.01)
+
+
+async def collect(session: BrokerSession, count: int) -> list[bytes]:
+    found: list[bytes] = []
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            found += [m.payload for m in await session.receive(1)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("mqtt://example.org", ("example.org", 1883, None, None)),
+        ("mqtt://user:p%40ss@example.org:99", ("example.org", 99, "user", "p@ss")),
+        ("mqtt://[::1]:1884", ("::1", 1884, None, None)),
+        ("mqtts://example.org", ("example.org", 8883, None, None)),
+    ],
+)
+def test_an_address_is_read(url: str, expected: tuple[str, int, str | None, str | None]) -> None:
+    address = BrokerAddress.parse(url)
+    assert (address.host, address.port, address.username, address.password) == expected
+    assert (address.tls is not None) == url.startswith("mqtts")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "example.org", "http://example.org", "mqtt://", "mqtt://h:99999", "mqtt://h/topic"]
+)
+def test_what_is_no_address_is_refused_in_a_sentence(url: str) -> None:
+    with pytest.raises(BadInput, match="broker's address"):
+        BrokerAddress.parse(url)
+
+
+def test_certificates_need_encryption_and_must_be_there() -> None:
+    with pytest.raises(BadInput, match="mqtts"):
+        BrokerAddress.parse("mqtt://h", ca_file=Path("ca.pem"))
+    with pytest.raises(BadInput, match="cannot be used"):
+        BrokerAddress.parse("mqtts://h", ca_file=Path("no such file"))
+
+
+def test_a_password_is_in_no_message() -> None:
+    address = BrokerAddress.parse("mqtt://user:secret@h")
+    assert "secret" not in f"{address} {address!r}"
+    assert str(address) == "mqtt://h:1883"
+
+
+async def test_messages_go_both_ways_in_order(embedded: EmbeddedBroker) -> None:
+    address = BrokerAddress.parse(embedded.url)
+    async with BrokerSession(address) as one, BrokerSession(address) as two:
+        await two.subscribe("a/+/c")
+        await one.connected(5)
+        await two.connected(5)
+        for i in range(50):
+            await one.publish(f"a/{i}/c", b"%d" % i, qos=i % 2)
+        assert sorted(await collect(two, 50), key=int) == [b"%d" % i for i in range(50)]
+        await two.unsubscribe("a/+/c")
+        await one.publish("a/x/c", b"unheard")
+        assert await two.receive(0.2) == []
+    assert one.state is two.state is SessionState.OFF
+
+
+async def test_after_the_broker_came_back_everything_is_as_before() -> None:
+    async with EmbeddedBroker() as first:
+        port = first.port
+        session = BrokerSession(BrokerAddress.parse(first.url))
+        await session.__aenter__()
+        await session.subscribe("t")
+        await session.connected(5)
+        assert await session.receive(5) == []  # the connection itself is news
+    try:
+        await until(lambda: session.state is SessionState.CONNECTING)
+        with pytest.raises(Unavailable, match=f"no connection to the MQTT broker at mqtt://127.0.0.1:{port}"):
+            await session.publish("t", b"lost")
+        async with EmbeddedBroker(port):
+            await session.connected(10)
+            assert session.connections == 2
+            assert await session.receive(5) == []
+            await session.publish("t", b"again")
+            assert await collect(session, 1) == [b"again"]
+    finally:
+        await session.__aexit__(None, None, None)
+
+
+async def test_too_large_and_too_many_messages_are_dropped_and_counted(
+    embedded: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "MAX_WAITING_MESSAGES", 3)
+    async with BrokerSession(BrokerAddress.parse(embedded.url), max_message_bytes=10) as session:
+        await session.subscribe("t")
+        await session.connected(5)
+        await session.publish("t", b"x" * 11)
+        for _ in range(5):
+            await session.publish("t", b"fits")
+        await until(lambda: session.dropped == 3)
+        assert await collect(session, 3) == [b"fits"] * 3
+
+
+async def test_a_broker_that_is_not_there_is_one_sentence() -> None:
+    with socket.socket() as taken:  # bound but not listening: nothing answers, and nobody else gets the port
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        async with BrokerSession(BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")) as session:
+            with pytest.raises(Unavailable) as unavailable:
+                await session.connected(0.3)
+            assert session.state is SessionState.CONNECTING
+    text = str(unavailable.value)
+    assert f"mqtt://127.0.0.1:{port}" in text
+    assert "Errno" not in text
+    assert "\n" not in text
+
+
+async def test_a_peer_that_speaks_no_mqtt_neither_hangs_nor_breaks_the_session() -> None:
+    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(rude, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with BrokerSession(BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")) as session:
+            with pytest.raises(Unavailable):
+                await session.connected(0.5)
+
+
+async def test_a_busy_port_is_one_sentence(embedded: EmbeddedBroker) -> None:
+    with pytest.raises(Unavailable, match=f"port {embedded.port} is busy"):
+        await EmbeddedBroker(embedded.port).__aenter__()
+    with pytest.raises(BadInput, match="is not a port"):
+        EmbeddedBroker(70_000)
+
+
+async def test_without_amqtt_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "amqtt.broker", None)
+    with pytest.raises(Unavailable, match=r"pip install 'doorward\[demo\]'"):
+        await EmbeddedBroker().__aenter__()
