@@ -12,6 +12,10 @@ class BadInput(DoorwardError):
     """Somebody gave us something unusable: an argument, a file, a configuration. Exit code 2."""
 
 
+class NotThere(BadInput):
+    """What was asked for by name does not exist."""
+
+
 class Refused(DoorwardError):
     """Well-formed, but not allowed: a signature, a limit, a rule of consent. Exit code 1.
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.core.encoding import b64u, parse_time
-from agent.core.errors import Corrupt, Refused
+from agent.core.errors import Corrupt
 from agent.core.frame import Track
 from agent.core.manifest import Manifest, read_manifest
 from agent.core.sealing import CLIP_LIMIT_NS, header_hash, read_header
 from agent.core.timeline import Span
-from agent.store.ring import ClipFile, Ring
+from agent.store.ring import ClipFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,12 @@ class Index:
         found = self._db.execute(f"SELECT {_COLUMNS} FROM clips WHERE id = ?", (clip,)).fetchone()  # noqa: S608
         return _row(found) if found else None
 
+    def by_sequence(self, sequence: int) -> ClipRow | None:
+        """The clip with this number."""
+        query = f"SELECT {_COLUMNS} FROM clips WHERE sequence = ?"  # noqa: S608
+        found = self._db.execute(query, (sequence,)).fetchone()
+        return _row(found) if found else None
+
     def last_sequence(self) -> int:
         """The highest number in use, 0 for none."""
         return int(self._db.execute("SELECT COALESCE(MAX(sequence), 0) FROM clips").fetchone()[0])
@@ -127,9 +133,10 @@ class Index:
         query = "SELECT COALESCE(SUM(bytes), 0) FROM clips WHERE state != 'recording'"
         return int(self._db.execute(query).fetchone()[0])
 
-    def total_bytes(self) -> int:
-        """Bytes of all clips."""
-        return int(self._db.execute("SELECT COALESCE(SUM(bytes), 0) FROM clips").fetchone()[0])
+    def totals(self) -> tuple[int, int, int | None]:
+        """(clips, bytes, start of the oldest in UTC ns or None)."""
+        row = self._db.execute("SELECT COUNT(*), COALESCE(SUM(bytes), 0), MIN(start_ns) FROM clips").fetchone()
+        return int(row[0]), int(row[1]), None if row[2] is None else int(row[2])
 
     def evictable(self) -> Iterator[ClipRow]:
         """Ended clips nobody holds, oldest first."""
@@ -143,32 +150,3 @@ class Index:
 
 def _row(found: sqlite3.Row) -> ClipRow:
     return ClipRow(**{**dict(found), "held": bool(found["held"])})
-
-
-def differences(ring: Ring, index: Index, device: Ed25519PublicKey) -> Iterator[tuple[int, ClipRow | None, str]]:
-    """Where index and ring disagree: (sequence, the row it should be or None, what is wrong in words)."""
-    known = {row.sequence: row for row in index.all()}
-    for sequence in ring.sequences():
-        row = known.pop(sequence, None)
-        try:
-            clip = ring.read(sequence)
-            should = describe(sequence, clip, device)
-        except (Corrupt, Refused) as e:
-            yield sequence, row, str(e)
-            continue
-        if clip.damaged and clip.manifest is not None:
-            yield sequence, should, f"{clip.path} goes on after its manifest: {clip.file_bytes - clip.good_bytes} bytes"
-        elif row is None:
-            yield sequence, should, f"clip {sequence} is in the ring but not in the index"
-        elif not _same(row, should):
-            yield sequence, should, f"the index says something else of clip {sequence} than the ring"
-    for sequence in known:
-        yield sequence, None, f"clip {sequence} is in the index but not in the ring"
-
-
-def _same(row: ClipRow, should: ClipRow) -> bool:
-    if row.state == "recording" and should.state == "recording":
-        return row.id == should.id  # it grows while we look
-    return (row.id, row.header_hash, row.start_ns, row.end_ns, row.bytes, row.records, row.state) == (
-        should.id, should.header_hash, should.start_ns, should.end_ns, should.bytes, should.records, should.state,
-    )  # fmt: skip

@@ -15,7 +15,7 @@ from agent.core import audit, consent, statements
 from agent.core.audit import AuditEntry, Details
 from agent.core.consent import Event, State
 from agent.core.encoding import b64u
-from agent.core.errors import BadInput, Refused
+from agent.core.errors import NotThere, Refused
 
 _RELEASE_JOIN = 4  # bytes of the length before each release
 
@@ -137,13 +137,6 @@ class Ledger:
             values.append(case_number)
         return int(self._db.execute(query, values).fetchone()[0])
 
-    def refuse(self, now_ns: int, details: Details, nonce: str | None = None) -> None:
-        """Note a refusal. With a verified request's id it is remembered as seen."""
-        with self._transaction():
-            if nonce is not None:
-                self._db.execute("INSERT OR IGNORE INTO nonces VALUES (?, ?)", (nonce, now_ns))
-            self._append(now_ns, "request-refused", details)
-
     def admit(self, row: RequestRow, sequences: Sequence[int]) -> None:
         """Store a request, its nonce and the hold on its clips. Nobody has been told anything yet."""
         with self._transaction():
@@ -166,10 +159,10 @@ class Ledger:
             )
 
     def request(self, request: str) -> RequestRow:
-        """One request; BadInput when there is none with this id."""
+        """One request; NotThere when there is none with this id."""
         row = self._db.execute("SELECT * FROM requests WHERE id = ?", (request,)).fetchone()
         if row is None:
-            raise BadInput(f"there is no request '{request[:40]}' here")
+            raise NotThere(f"there is no request '{request[:40]}' here")
         return _request(row)
 
     def requests(self, limit: int = 200) -> list[RequestRow]:
@@ -281,6 +274,20 @@ class Ledger:
             self._db.execute("UPDATE transfers SET sent_bytes = ? WHERE request = ?", (sent_bytes, request))
             self._move(request, event, now_ns, what, {"bytes": sent_bytes})
         return self.request(request)
+
+    def note_sent(self, transfer: str, sent_bytes: int) -> None:
+        """How much of a transfer was handed to the broker until now."""
+        self._db.execute("UPDATE transfers SET sent_bytes = ? WHERE id = ?", (sent_bytes, transfer))
+
+    def ended_transfer(self, transfer: str) -> tuple[RequestRow, str] | None:
+        """(request, why) of a transfer that was offered and then stopped or lapsed; None for any other."""
+        row = self._db.execute(
+            "SELECT request FROM transfers WHERE id = ? AND offer IS NOT NULL", (transfer,)
+        ).fetchone()
+        if row is None:
+            return None
+        request = self.request(row[0])
+        return (request, request.state.value) if request.state in (State.STOPPED, State.LAPSED) else None
 
     def transfer(self, request: str) -> TransferRow | None:
         """The transfer of a request that was agreed to."""

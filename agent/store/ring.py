@@ -141,13 +141,17 @@ class ClipReader:
             raise Corrupt("a clip file is shorter than its records")
         return data
 
+    def close(self) -> None:
+        """Let the file go."""
+        os.close(self._handle)
+
     def __enter__(self) -> ClipReader:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._handle)
+        self.close()
 
 
 class Ring:

@@ -1,0 +1,68 @@
+"""What every command does at its edges: one JSON document or a readable page on stdout, one sentence on stderr.
+
+Exit codes: 0 done; 1 the answer is no; 2 bad usage or bad input; 3 something needed is not there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from agent.config import Config, read_config
+from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused, Unavailable
+
+DEFAULT_STATE = Path("/var/lib/doorward")
+DEFAULT_CONFIG = Path("/etc/doorward/doorward.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What stands before the command: `--config`, `--state`, `--json`."""
+
+    config_path: Path | None
+    state: Path
+    json: bool
+
+    @property
+    def config(self) -> Config:
+        """The configuration named, or the system's, or the defaults."""
+        if self.config_path is not None:
+            return read_config(self.config_path)
+        return read_config(DEFAULT_CONFIG) if DEFAULT_CONFIG.exists() else Config()
+
+    @property
+    def console(self) -> Console:
+        """Where people read: stderr when stdout is for a JSON document."""
+        return Console(stderr=self.json, highlight=False)
+
+
+def options(context: click.Context) -> Options:
+    """The global options of this invocation."""
+    found = context.find_object(Options)
+    assert found is not None, "the group sets it"
+    return found
+
+
+def report(opts: Options, document: object, human: Callable[[Console], None]) -> None:
+    """Print `document` as JSON with `--json`, else let `human` write to the console."""
+    if opts.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n")
+        sys.stdout.flush()
+    else:
+        human(Console(highlight=False))
+
+
+def exit_code(error: DoorwardError) -> int:
+    """What the process ends with for an error raised on purpose."""
+    if isinstance(error, Unavailable):
+        return 3
+    if isinstance(error, BadInput):
+        return 2
+    assert isinstance(error, Refused | Corrupt), "every error is one of the four kinds"
+    return 1

@@ -1,0 +1,323 @@
+"""Where an owner looks and decides. Everything the owner API can do, behind one object without any HTTP in it.
+
+A decision is judged against the ring itself and committed before anything acts on it. Nothing here sends: `sending` is
+told that there may be something to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.core import statements
+from agent.core.audit import check_chain
+from agent.core.bundle import Offer
+from agent.core.consent import Event, State
+from agent.core.encoding import b64u, format_time, from_b64u, from_json, key_id, parse_time
+from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
+from agent.core.identity import OwnerSet
+from agent.core.owner_api import (
+    AuditLine,
+    AuditPage,
+    ClipDetail,
+    ClipSummary,
+    RecordPlace,
+    RequestDetail,
+    RequestRow,
+    Status,
+)
+from agent.core.release import Asked, ClipFacts, Decision, judge_decision
+from agent.core.request import FootageRequest
+from agent.core.sealing import new_id
+from agent.core.statements import Kind
+from agent.core.timeline import Span
+from agent.disclosure.bulletin import Bulletin
+from agent.store import ledger as rows
+from agent.store.clips import ClipStore, clip_facts
+from agent.store.index import ClipRow
+from agent.store.ledger import Ledger
+from agent.store.state import device_id
+
+_LIST_LIMIT = 500
+
+
+class Activity(Protocol):
+    """What the rest of the doorbell is doing, for the status line."""
+
+    @property
+    def recording(self) -> str:
+        """waiting, watching, recording or stopped."""
+
+    @property
+    def broker(self) -> str:
+        """connected, connecting or off."""
+
+    def sent_bytes(self, request: str) -> int | None:
+        """Bytes of blocks handed to the broker for a transfer that is being sent, else None."""
+
+    def look_again(self) -> None:
+        """Something was decided that may start or end a transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What the desk says of the doorbell and its rules."""
+
+    name: str
+    longitude: float
+    latitude: float
+    budget_bytes: int
+    undo_ns: int
+
+
+class Desk:
+    """One doorbell's desk, in the event loop's thread."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clips: ClipStore,
+        device: Ed25519PrivateKey,
+        home: Home,
+        activity: Activity,
+        bulletin: Bulletin,
+        owners: Callable[[], OwnerSet | None],
+        now: Callable[[], int],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._ledger = ledger
+        self._clips = clips
+        self._device = device_id(device)
+        self._home = home
+        self._activity = activity
+        self.bulletin = bulletin
+        self._owners = owners
+        self._now = now
+        self._random = random
+
+    # -- looking
+
+    def status(self) -> Status:
+        """One line about everything."""
+        count, used, oldest_ns = self._clips.index.totals()
+        return Status(
+            name=self._home.name,
+            recording=self._activity.recording,
+            clips=count,
+            bytes=used,
+            budget_bytes=self._home.budget_bytes,
+            oldest=None if oldest_ns is None else format_time(oldest_ns),
+            broker=self._activity.broker,
+            requests_waiting=len(self._ledger.in_state(State.ASKED)),
+            undo_s=self._home.undo_ns / 1e9,
+            owners=(self._ledger.owners() or b"").decode(),
+            now=format_time(self._now()),
+        )
+
+    def clips(self, start: str | None, end: str | None, limit: int) -> list[ClipSummary]:
+        """Clips of a span (or the newest), newest first."""
+        limit = max(1, min(limit, _LIST_LIMIT))
+        if start is None and end is None:
+            return [summary(row) for row in self._clips.index.newest(limit)]
+        span = Span(parse_time(start) if start else 0, parse_time(end) if end else self._now() + 10**18)
+        return [summary(row) for row in reversed(self._clips.overlapping(span))][:limit]
+
+    def clip(self, clip: str) -> ClipDetail:
+        """All that can be read of a clip without a key."""
+        row = self._row(clip)
+        file = self._clips.ring.layout(row.sequence)
+        places = [
+            RecordPlace(
+                r.header.track.name.lower(), r.header.index, r.header.flags, r.header.start_ns, r.header.duration_ns,
+                r.offset, r.length,
+            )
+            for r in file.records
+        ]  # fmt: skip
+        manifest = file.manifest.decode() if file.manifest else None
+        return ClipDetail(summary(row), b64u(file.header), b64u(file.wraps), manifest, places)
+
+    def sealed_path(self, clip: str) -> Path:
+        """The clip's file."""
+        return self._clips.ring.path(self._row(clip).sequence)
+
+    def _row(self, clip: str) -> ClipRow:
+        row = self._clips.index.by_id(clip)
+        if row is None:
+            raise NotThere(f"there is no clip '{clip[:40]}' here")
+        return row
+
+    def requests(self) -> list[RequestRow]:
+        """All requests, newest first."""
+        return [self._request_row(row) for row in self._ledger.requests()]
+
+    def request(self, request: str) -> RequestDetail:
+        """One request with everything an owner's device needs to decide."""
+        row = self._ledger.request(request)
+        transfer = self._ledger.transfer(request)
+        delivered = transfer.ended_ns if transfer and row.state is State.DELIVERED else None
+        return RequestDetail(
+            row=self._request_row(row),
+            request=row.statement.decode(),
+            requester=row.requester_statement.decode(),
+            home=(self._home.longitude, self._home.latitude),
+            clips=[summary(clip) for clip in self._concerned(row)],
+            decision=row.decision.decode() if row.decision else None,
+            receipt=transfer.receipt.decode() if transfer and transfer.receipt else None,
+            delivered=None if delivered is None else format_time(delivered),
+        )
+
+    def _concerned(self, row: rows.RequestRow) -> list[ClipRow]:
+        found = (self._clips.index.by_sequence(s) for s in self._ledger.concerned(row.id))
+        return [clip for clip in found if clip is not None]
+
+    def _request_row(self, row: rows.RequestRow) -> RequestRow:
+        said = stored_request(row)
+        transfer = self._ledger.transfer(row.id)
+        live = self._activity.sent_bytes(row.id)
+        sent = live if live is not None else transfer.sent_bytes if transfer else 0
+        total = offered_bytes(transfer.offer) if transfer and transfer.offer else 0
+        waiting = row.state is State.AGREED and row.undo_until_ns is not None
+        return RequestRow(
+            id=row.id,
+            state=row.state.value,
+            received=format_time(row.received_ns),
+            agency=said.requester.agency,
+            case_number=said.case_number,
+            incident_type=said.incident_type,
+            from_=said.span_from,
+            to=said.span_to,
+            expires=said.expires,
+            clips=len(self._ledger.concerned(row.id)),
+            undo_until=format_time(row.undo_until_ns) if waiting and row.undo_until_ns is not None else None,
+            sent_bytes=min(sent, total) if total else sent,
+            total_bytes=total,
+        )
+
+    def audit(self, after: int, limit: int) -> AuditPage:
+        """Entries behind number `after`, and whether the whole chain is unbroken."""
+        try:
+            head = check_chain(self._ledger.entries())
+            intact = True
+        except Corrupt:
+            intact, head = False, None  # not hidden: `intact` is what the page shows in red
+        lines = [
+            AuditLine(
+                e.n, e.time, e.what, from_json(e.details.encode(), dict[str, str | int], "an audit entry"), e.hash
+            )
+            for e in self._ledger.entries(after, max(1, min(limit, _LIST_LIMIT)))
+        ]
+        return AuditPage(lines, head.hash if head else "", intact)
+
+    # -- deciding
+
+    async def decide(self, request: str, decision: bytes, releases: list[bytes]) -> RequestRow:
+        """Judge a signed decision and commit it. Refused by name; nothing changes then."""
+        row = self._ledger.request(request)
+        concerned = self._concerned(row)
+        facts = await asyncio.to_thread(self._facts, concerned)
+        owners = self._owners()
+        if owners is None:
+            raise Refused("not-an-owner", "this doorbell has no owner yet")
+        now = self._now()
+        judged = judge_decision(
+            decision, releases, owners=owners, device=self._device, asked=asked_of(row), clips=facts, now_ns=now
+        )
+        self._commit(request, judged, decision, releases, now)
+        self._changed(request)
+        return self._request_row(self._ledger.request(request))
+
+    def _facts(self, concerned: list[ClipRow]) -> dict[str, ClipFacts]:
+        ended = [row for row in concerned if row.state != "recording"]
+        return {row.id: clip_facts(self._clips.ring.read(row.sequence)) for row in ended}
+
+    def _commit(self, request: str, judged: Decision, decision: bytes, releases: list[bytes], now: int) -> None:
+        owner = statements.signer(Kind.DECISION, decision)
+        if judged.answer == "decline":
+            self._ledger.decline(request, decision, owner, now)
+            return
+        self._ledger.share(
+            request,
+            decision,
+            releases,
+            owner=owner,
+            transfer=new_id(self._random(16)),
+            now_ns=now,
+            undo_until_ns=max(now + self._home.undo_ns, parse_time(judged.not_before)),
+        )
+
+    def undo(self, request: str) -> RequestRow:
+        """Take a yes back while nothing has left."""
+        return self._moved(self._ledger.undo(request, self._now()))
+
+    def hold(self, request: str) -> RequestRow:
+        """Stop the undo clock."""
+        return self._moved(self._ledger.move(request, Event.HOLD, self._now(), "held"))
+
+    def resume(self, request: str) -> RequestRow:
+        """Let it run again, from its beginning."""
+        now = self._now()
+        return self._moved(self._ledger.resume(request, now, now + self._home.undo_ns))
+
+    def stop(self, request: str) -> RequestRow:
+        """Send nothing more."""
+        sent = self._activity.sent_bytes(request) or 0
+        return self._moved(self._ledger.end_sending(request, Event.STOP, sent, self._now()))
+
+    def _moved(self, row: rows.RequestRow) -> RequestRow:
+        self._changed(row.id)
+        return self._request_row(row)
+
+    def _changed(self, request: str) -> None:
+        self._activity.look_again()
+        self.bulletin.tell("requests", request)
+
+
+def summary(row: ClipRow) -> ClipSummary:
+    """A clip's row as the owner API tells it."""
+
+    def told(utc_ns: int | None) -> str | None:
+        return None if utc_ns is None else format_time(utc_ns)
+
+    return ClipSummary(
+        id=row.id,
+        start=format_time(row.start_ns),
+        end=format_time(row.end_ns),
+        motion_start=told(row.motion_start_ns),
+        motion_end=told(row.motion_end_ns),
+        bytes=row.bytes,
+        records=row.records,
+        labels=[],
+        held=row.held,
+        time_trust=row.trust,
+        state=row.state,
+    )
+
+
+def stored_request(row: rows.RequestRow) -> FootageRequest:
+    """What a stored request says. It was verified when it came in; Unavailable if the database has lost that."""
+    try:
+        return statements.unverified(Kind.REQUEST, row.statement, FootageRequest)
+    except Refused as e:
+        raise Unavailable(f"request {row.id} in the database is damaged: {e}") from e
+
+
+def asked_of(row: rows.RequestRow) -> Asked:
+    """What a decision about a stored request must answer to."""
+    said = stored_request(row)
+    return Asked(
+        hash=row.hash,
+        requester=row.requester,
+        key=key_id(from_b64u(said.key, 32)),
+        purpose=said.purpose,
+        span=Span(row.from_ns, row.to_ns),
+    )
+
+
+def offered_bytes(offer: bytes) -> int:
+    """The size of the bundle an own offer announces."""
+    return statements.unverified(Kind.OFFER, offer, Offer).size

@@ -1,0 +1,342 @@
+"""Serves agreed transfers: offers them when the undo window is over, answers gets from the ring, takes the receipt.
+
+Keeps no state of who has what. A transfer that is stopped is dropped in the same breath as the stop is committed: no
+block leaves after it. Source: docs/spec/transfer.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agent.core import bundle, identity, statements
+from agent.core.bundle import Bundle, End, Part, Stretch
+from agent.core.consent import Event, State
+from agent.core.encoding import b64u, format_time, from_b64u, parse_time
+from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
+from agent.core.frame import Track
+from agent.core.release import Decision, read_decision
+from agent.core.statements import Kind
+from agent.core.transfer import Server
+from agent.disclosure.bulletin import Bulletin
+from agent.store.clips import ClipStore
+from agent.store.ledger import Ledger, RequestRow, TransferRow
+from agent.store.ring import ClipReader, Ring
+from agent.store.state import device_id
+
+log = logging.getLogger(__name__)
+
+FIRST_OFFER_WAIT_S = 2.0
+LAST_OFFER_WAIT_S = 60.0
+_NOTE_EVERY_BYTES = 4 * 1024 * 1024
+_IDLE_S = 1.0
+
+Publish = Callable[[str, bytes, int], Awaitable[bool]]
+Topics = Callable[[list[str]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Live:
+    """One transfer that is being sent. `next_offer_s` on the loop's clock."""
+
+    request: RequestRow
+    transfer: TransferRow
+    offer: bytes
+    server: Server
+    next_offer_s: float
+    wait_s: float = FIRST_OFFER_WAIT_S
+    sent_bytes: int = 0
+    noted_bytes: int = 0
+
+    @property
+    def prefix(self) -> str:
+        """`x/R/T`."""
+        return f"x/{self.request.requester}/{self.transfer.id}"
+
+
+class Sending:
+    """All transfers of one doorbell. `publish(topic, payload, qos)` is False while the broker is away.
+
+    `subscribe(topics)` replaces what was listened to for transfers before.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clips: ClipStore,
+        device: Ed25519PrivateKey,
+        publish: Publish,
+        subscribe: Topics,
+        bulletin: Bulletin,
+        now: Callable[[], int],
+    ) -> None:
+        self._ledger = ledger
+        self._clips = clips
+        self._device = device
+        self._publish = publish
+        self._subscribe = subscribe
+        self._bulletin = bulletin
+        self._now = now
+        self._live: dict[str, _Live] = {}
+        self._wake = asyncio.Event()
+
+    def look_again(self) -> None:
+        """Drop at once what is not to be sent any more; begin soon what may be."""
+        for live in list(self._live.values()):
+            state = self._ledger.request(live.request.id).state
+            if state is not State.SENDING:
+                self._drop(live)
+        self._wake.set()
+
+    def sent_bytes(self, request: str) -> int | None:
+        """Bytes of blocks handed over for a live transfer."""
+        return next((live.sent_bytes for live in self._live.values() if live.request.id == request), None)
+
+    async def run(self) -> None:
+        """Until cancelled. Transfers a former process began go on where the requester wants them to."""
+        for row in self._ledger.in_state(State.SENDING):
+            await self._revive(row)
+        while True:
+            self._wake.clear()
+            self._expire()
+            await self._begin_due()
+            await self._offer_due()
+            await self._send_waiting()
+            try:
+                async with asyncio.timeout(self._pause_s()):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def close(self) -> None:
+        """Note what was sent: the process is about to end."""
+        for live in list(self._live.values()):
+            self._note(live)
+            self._drop(live)
+
+    # -- from the wire
+
+    async def on_get(self, transfer: str, payload: bytes) -> None:
+        """A requester asks for blocks. What is no get is ignored: only its own transfer could be hurt by it."""
+        live = self._live.get(transfer)
+        if live is None:
+            await self._tell_ended(transfer)
+            return
+        try:
+            live.server.on_get(payload)
+        except Refused as e:
+            log.warning("a get for transfer %s was ignored: %s", transfer, e)
+            return
+        live.next_offer_s = asyncio.get_running_loop().time() + LAST_OFFER_WAIT_S
+        self._wake.set()
+
+    async def on_receipt(self, transfer: str, payload: bytes) -> None:
+        """The requester signed that it has everything."""
+        live = self._live.get(transfer)
+        if live is None:
+            return
+        try:
+            requester = identity.read_requester_statement(live.request.requester_statement)
+            bundle.read_receipt(payload, live.offer, identity.public_key(from_b64u(requester.signs, 32)))
+        except (Refused, Corrupt) as e:
+            log.warning("a receipt for transfer %s was ignored: %s", transfer, e)
+            return
+        self._ledger.delivered(live.request.id, live.transfer, payload, live.sent_bytes, self._now())
+        self._drop(live)
+        self._bulletin.tell("requests", live.request.id)
+        await self._listen()
+
+    # -- what time brings
+
+    def _pause_s(self) -> float:
+        now_ns, now_s = self._now(), asyncio.get_running_loop().time()
+        undo = [r.undo_until_ns for r in self._ledger.in_state(State.AGREED) if r.undo_until_ns is not None]
+        waits = [_IDLE_S, *((ns - now_ns) / 1e9 for ns in undo), *(v.next_offer_s - now_s for v in self._live.values())]
+        return max(0.0, min(waits))
+
+    def _expire(self) -> None:
+        now = self._now()
+        for row in self._ledger.in_state(State.ASKED, State.HELD):
+            limit = row.expires_ns if row.state is State.ASKED else self._decision_ends(row)
+            if now >= limit:
+                self._ledger.move(row.id, Event.EXPIRE, now, "expired")
+                self._bulletin.tell("requests", row.id)
+        for live in list(self._live.values()):
+            if now >= self._decision_ends(live.request):
+                self._ledger.end_sending(live.request.id, Event.EXPIRE, live.sent_bytes, now)
+                self._drop(live)
+                self._bulletin.tell("requests", live.request.id)
+
+    def _decision_ends(self, row: RequestRow) -> int:
+        assert row.decision is not None, "only an agreed request has a decision to end"
+        return parse_time(statements.unverified(Kind.DECISION, row.decision, Decision).expires)
+
+    async def _begin_due(self) -> None:
+        for row in self._ledger.in_state(State.AGREED):
+            if row.undo_until_ns is not None and row.undo_until_ns <= self._now():
+                await self._begin(row)
+
+    async def _begin(self, row: RequestRow) -> None:
+        transfer = self._ledger.transfer(row.id)
+        assert transfer is not None, "an agreed request has its transfer"
+        try:
+            owner = self._deciding_key(transfer.decision)
+            content, pages = await self._lay_out(transfer)
+        except (Corrupt, Refused, NotThere, Unavailable) as e:
+            log.error("request %s cannot be sent: %s", row.id, e)
+            self._ledger.end_sending(row.id, Event.STOP, 0, self._now())
+            self._bulletin.tell("requests", row.id)
+            return
+        if self._ledger.request(row.id).state is not State.AGREED:
+            return  # taken back while the digests were made
+        now = self._now()
+        offer = bundle.offer(
+            content,
+            pages,
+            transfer=transfer.id,
+            request=row.hash,
+            requester=row.requester,
+            decision=b64u(statements.digest(transfer.decision)),
+            owner=owner,
+            issued_ns=now,
+            expires_ns=self._decision_ends(row),
+            key=self._device,
+        )
+        row = self._ledger.begin_sending(row.id, transfer.id, offer, content.size, now)
+        await self._take_up(row, transfer, offer, Server(content, pages))
+
+    def _deciding_key(self, decision: bytes) -> bytes:
+        """The raw key of the owner who decided, if that phone is still an owner's."""
+        current = self._ledger.owners()
+        assert current is not None, "nobody can have decided without an owner set"
+        deciders = identity.read_owner_set(current, device_id(self._device)).deciders()
+        read_decision(decision, deciders)
+        return statements.raw_public(deciders[statements.signer(Kind.DECISION, decision)])
+
+    async def _revive(self, row: RequestRow) -> None:
+        transfer = self._ledger.transfer(row.id)
+        assert transfer is not None, "a request being sent has its transfer"
+        assert transfer.offer is not None, "a request being sent has its offer"
+        content, pages = await self._lay_out(transfer)
+        await self._take_up(row, transfer, transfer.offer, Server(content, pages))
+
+    async def _lay_out(self, transfer: TransferRow) -> tuple[Bundle, tuple[bytes, ...]]:
+        """The bundle and its digest pages; every shared byte is read once, in a thread."""
+        decision = statements.unverified(Kind.DECISION, transfer.decision, Decision)
+        paths = []
+        for shared in decision.clips:
+            row = self._clips.index.by_id(shared.clip)
+            if row is None:
+                raise NotThere(f"there is no clip '{shared.clip}' here any more")
+            paths.append(row.sequence)
+        return await asyncio.to_thread(self._read_out, transfer, decision, paths)
+
+    def _read_out(
+        self, transfer: TransferRow, decision: Decision, sequences: list[int]
+    ) -> tuple[Bundle, tuple[bytes, ...]]:
+        parts = [Part("decision.jws", (transfer.decision,))]
+        for k, (shared, release) in enumerate(zip(decision.clips, transfer.releases, strict=True)):
+            file = self._clips.ring.layout(sequences[k])
+            if file.manifest is None:
+                raise Corrupt(f"{file.path} has no manifest")
+            parts.append(Part(f"clips/{k}/header.json", (file.header,)))
+            parts.append(Part(f"clips/{k}/manifest.jws", (file.manifest,)))
+            parts.append(Part(f"clips/{k}/release", (release,)))
+            for span in shared.tracks:
+                records = file.track(Track[span.track.upper()])
+                stretches = tuple(
+                    Stretch(str(sequences[k]), records[i].offset, records[i].length) for i in span.indexes
+                )
+                parts.append(Part(f"clips/{k}/{span.track}.records", stretches))
+        content = Bundle(parts)
+        with Readers(self._clips.ring) as readers:
+            return content, content.pages(readers.read)
+
+    async def _take_up(self, row: RequestRow, transfer: TransferRow, offer: bytes, server: Server) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._live[transfer.id] = _Live(row, transfer, offer, server, now_s, sent_bytes=transfer.sent_bytes)
+        await self._listen()
+        self._bulletin.tell("requests", row.id)
+
+    async def _offer_due(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for live in list(self._live.values()):
+            if live.next_offer_s <= now_s and await self._publish(f"{live.prefix}/offer", live.offer, 1):
+                live.next_offer_s = now_s + live.wait_s
+                live.wait_s = min(2 * live.wait_s, LAST_OFFER_WAIT_S)
+
+    # -- blocks
+
+    async def _send_waiting(self) -> None:
+        """One block of each transfer in turn, until nothing is asked for."""
+        with Readers(self._clips.ring) as readers:
+            while True:
+                pending = [(live, n) for live in self._live.values() if (n := live.server.next_block()) is not None]
+                if not pending:
+                    return
+                for live, n in pending:
+                    await self._send_block(live, n, readers)
+
+    async def _send_block(self, live: _Live, n: int, readers: Readers) -> None:
+        if live.transfer.id not in self._live:
+            return  # stopped since: nothing more leaves
+        payload = live.server.payload(n, readers.read)
+        if not await self._publish(f"{live.prefix}/block/{n}", payload, 0):
+            live.server.forget()  # the broker is away; the requester asks again when it is back
+            return
+        live.sent_bytes += len(payload)
+        if live.sent_bytes - live.noted_bytes >= _NOTE_EVERY_BYTES:
+            self._note(live)
+            self._bulletin.tell("requests", live.request.id)
+
+    def _note(self, live: _Live) -> None:
+        live.noted_bytes = live.sent_bytes
+        self._ledger.note_sent(live.transfer.id, live.sent_bytes)
+
+    def _drop(self, live: _Live) -> None:
+        self._live.pop(live.transfer.id, None)
+        live.server.forget()
+
+    async def _listen(self) -> None:
+        topics = [f"{live.prefix}/{what}" for live in self._live.values() for what in ("get", "receipt")]
+        await self._subscribe(topics)
+
+    async def _tell_ended(self, transfer: str) -> None:
+        """Say why a transfer that was offered goes no further; of any other nothing is said."""
+        found = self._ledger.ended_transfer(transfer)
+        if found is None:
+            return
+        request, reason = found
+        said = End(transfer, request.hash, reason, format_time(self._now()))
+        end = statements.sign(Kind.END, said, self._device)
+        await self._publish(f"x/{request.requester}/{transfer}/end", end, 1)
+
+
+class Readers:
+    """Clip files opened once while blocks are read from them."""
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+        self._open: dict[str, ClipReader] = {}
+
+    def read(self, source: str, offset: int, length: int) -> bytes:
+        """`length` bytes at `offset` of the clip with the sequence number `source`."""
+        reader = self._open.get(source)
+        if reader is None:
+            reader = self._open[source] = ClipReader(self._ring.path(int(source)))
+        return reader.read(offset, length)
+
+    def __enter__(self) -> Readers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for reader in self._open.values():
+            reader.close()
+        self._open.clear()
