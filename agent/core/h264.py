@@ -100,7 +100,10 @@ def is_disposable(units: Iterable[bytes]) -> bool:
 
 
 def parse_configuration(record: bytes) -> tuple[ParameterSets, int]:
-    """Parameter sets and NAL length size of an AVCDecoderConfigurationRecord; BadInput for anything else."""
+    """Parameter sets (none, where they stand in the stream) and NAL length size of an AVCDecoderConfigurationRecord.
+
+    BadInput for anything else.
+    """
     if len(record) < 7 or record[0] != 1 or len(record) > MAX_PARAMETER_SETS_BYTES:
         raise BadInput("The H.264 configuration of the footage is unreadable; convert the file anew.")
     at = 5
@@ -125,8 +128,6 @@ def parse_configuration(record: bytes) -> tuple[ParameterSets, int]:
     pps_count = record[at]
     at += 1
     pps = sets(pps_count)
-    if not sps or not pps:
-        raise BadInput("The H.264 configuration of the footage holds no parameter sets; convert the file anew.")
     return ParameterSets(sps, pps), (record[4] & 3) + 1
 
 

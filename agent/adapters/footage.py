@@ -1,0 +1,113 @@
+"""Opens a film file as untrusted input: is it there, is it a film, what does it say of itself.
+
+Owns the wording of everything that can be wrong with a file given on the command line. Never reads beyond local files,
+whatever a playlist inside one asks for. Decoding and passing on are `passthrough`'s and `transcode`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import av
+import av.container
+import av.error
+import av.stream
+import av.video
+
+from agent.core.errors import BadInput, Unavailable
+
+SECOND_NS: Final = 1_000_000_000
+# libav opens text as "ansi art" and pictures as one-picture films; neither is footage.
+_NOT_FILMS: Final = ("tty", "image2", "_pipe", "concat", "hls", "dash", "lavfi")
+# Containers whose header says how long the film is, so that an early end is seen as such.
+_TELL_THEIR_LENGTH: Final = ("mov", "matroska", "avi")
+_MAX_SIDE: Final = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class FootageFacts:
+    """What a film file says of itself. `fps` is the average; 0.0 where the file does not say."""
+
+    duration_ns: int
+    width: int
+    height: int
+    fps: float
+    codec: str
+
+
+@contextmanager
+def open_footage(path: Path) -> Iterator[tuple[av.container.InputContainer, av.video.VideoStream]]:
+    """The opened file and its film track. BadInput where there is none, Unavailable on a failing disk."""
+    if not path.exists():
+        raise BadInput(f"There is no file {path}; check the path.")
+    if not path.is_file():
+        raise BadInput(f"{path} is not a file; name a film file.")
+    try:
+        size = path.stat().st_size
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+    except PermissionError as error:
+        raise BadInput(f"{path} may not be read by this user; change its permissions.") from error
+    except av.error.InvalidDataError as error:
+        raise BadInput(_why_unreadable(path, size)) from error
+    except av.error.FFmpegError as error:
+        raise BadInput(f"{path} cannot be opened as a film ({error.strerror}); convert it to MP4.") from error
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read from its disk ({error.strerror}); check the disk.") from error
+    with container:
+        yield container, _film_track(path, container)
+
+
+def _why_unreadable(path: Path, size: int) -> str:
+    if size == 0:
+        return f"{path} is empty; name a film file."
+    with path.open("rb") as file:
+        is_mp4 = file.read(12)[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
+    if is_mp4:
+        return f"{path} has no readable index, probably because it was cut off; copy it again from where it came."
+    return f"{path} is not a film that can be read; name an MP4, MKV, AVI, TS or H.264 file."
+
+
+def _film_track(path: Path, container: av.container.InputContainer) -> av.video.VideoStream:
+    if any(name in container.format.name for name in _NOT_FILMS):
+        raise BadInput(f"{path} is not a film that can be read; name an MP4, MKV, AVI, TS or H.264 file.")
+    tracks = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not tracks:
+        raise BadInput(f"{path} has no film track; name a file with video.")
+    track = tracks[0]
+    if track.codec_context is None:
+        raise BadInput(f"{path} holds video of a kind that cannot be decoded here; convert it to H.264.")
+    width, height = track.codec_context.width, track.codec_context.height
+    if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
+        raise BadInput(
+            f"The film track of {path} cannot be read (its pictures are {width}×{height}); convert the file."
+        )
+    return track
+
+
+def probe(path: Path) -> FootageFacts:
+    """What the file says of itself, without decoding it; the errors are those of `open_footage`."""
+    with open_footage(path) as (container, track):
+        duration_ns = declared_duration_ns(container, track)
+        if duration_ns is None and container.duration is not None:
+            duration_ns = container.duration * 1000
+        rate = track.average_rate or track.guessed_rate
+        context = track.codec_context
+        return FootageFacts(duration_ns or 0, context.width, context.height, float(rate or 0), context.name)
+
+
+def declared_duration_ns(container: av.container.InputContainer, track: av.video.VideoStream) -> int | None:
+    """How long the header says the film is; None where the container has no such header."""
+    if not any(name in container.format.name for name in _TELL_THEIR_LENGTH):
+        return None
+    said = []
+    if track.duration is not None and track.time_base is not None:
+        said.append(int(track.duration * track.time_base * SECOND_NS))
+    # The container's own length counts sound too: it bounds the film's only where the film is all there is, or
+    # where the film's own is known to compare with.
+    if container.duration is not None and (said or len(container.streams) == 1):
+        said.append(container.duration * 1000)
+    return min(said, default=None)

@@ -1,0 +1,78 @@
+"""From a decoded picture to the small brightness plane that motion detection looks at.
+
+Owns which pictures are looked at (about `rate_hz` a second by presentation time) and how they are made small. Takes the
+decoder's brightness plane as it lies; never goes through RGB. Never decides what moves.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agent.core.frame import LumaFrame
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+class LumaSampler:
+    """Chooses the first picture of each slot of 1/`rate_hz` seconds and shrinks it to `width` pixels, even height.
+
+    Slots are centred on whole multiples, so that a source whose own rate is near `rate_hz` is taken whole in spite of
+    its jitter.
+    """
+
+    def __init__(self, width: int, rate_hz: float) -> None:
+        self._width = width
+        self._slot_ns = _SECOND_NS / rate_hz
+        self._taken_slot: int | None = None
+        self._seen_slot: int | None = None
+        self._seen_ns = 0
+
+    def may_skip(self, time_ns: int) -> bool:
+        """True where the picture at `time_ns`, next in decoding order, cannot be the first of its slot.
+
+        Called for every picture, in decoding order. A picture is passed over only if an earlier one of the same slot
+        was already seen, so that the choice is the same as if every picture had been decoded.
+        """
+        slot = self._slot(time_ns)
+        if slot == self._seen_slot and time_ns > self._seen_ns:
+            return True
+        self._seen_slot, self._seen_ns = slot, time_ns
+        return False
+
+    def take(self, frame: av.VideoFrame, time_ns: int) -> LumaFrame | None:
+        """The picture made small if it is the first of its slot. Called in order of presentation."""
+        slot = self._slot(time_ns)
+        if self._taken_slot is not None and slot <= self._taken_slot:
+            return None
+        self._taken_slot = slot
+        return LumaFrame(time_ns, shrink(luma_plane(frame), self._width))
+
+    def _slot(self, time_ns: int) -> int:
+        return math.floor(time_ns / self._slot_ns + 0.5)
+
+
+def luma_plane(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+    """The brightness plane, (height, width), not copied where the decoder gives one: valid as long as `frame` is."""
+    component = frame.format.components[0]
+    if not component.is_luma or frame.format.is_big_endian or component.bits not in (8, 10, 12, 14, 16):
+        frame = frame.reformat(format="gray")
+        component = frame.format.components[0]
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height]
+    if component.bits == 8:
+        return rows[:, : frame.width]
+    return (rows.view(np.uint16)[:, : frame.width] >> (component.bits - 8)).astype(np.uint8)
+
+
+def shrink(pixels: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:
+    """`pixels` averaged to `width` columns (fewer if there are fewer) and an even number of rows; always a copy."""
+    height_in, width_in = pixels.shape
+    columns = max(2, min(width, width_in) & ~1)
+    rows = max(2, 2 * round(height_in * columns / width_in / 2))
+    return np.ascontiguousarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8)

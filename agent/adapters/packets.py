@@ -1,0 +1,38 @@
+"""Reads a film file packet by packet, however damaged it is.
+
+Owns what becomes of a reader that stumbles: it goes on behind the damage, and gives up after many stumbles in a row.
+What is missing then shows against the length the file declares. Never decodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import av.container
+import av.error
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from agent.core.errors import Unavailable
+
+_MAX_STUMBLES: Final = 100
+
+
+def read_packets(container: av.container.InputContainer, track: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """The packets of `track` that hold something, in the file's order. Unavailable when the disk fails."""
+    stumbles = 0
+    while stumbles < _MAX_STUMBLES:
+        try:
+            for packet in container.demux(track):
+                if packet.size:
+                    stumbles = 0
+                    yield packet
+        except av.error.InvalidDataError:
+            stumbles += 1
+        except OSError as error:
+            raise Unavailable(
+                f"The footage cannot be read from its disk ({error.strerror}); check the disk."
+            ) from error
+        else:
+            return

@@ -1,0 +1,111 @@
+"""Film files as if a camera saw them: one timeline over all files, at full speed or at the pace of life.
+
+Owns the sequence of files and the pace. How a file's packets are read is `passthrough` (H.264, untouched) and
+`transcode` (anything else, encoded once). Knows no daemon: it is iterated, synchronously; it yields what a camera would.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import av.container
+import av.video
+
+from agent.adapters.footage import declared_duration_ns, open_footage, probe
+from agent.adapters.luma import LumaSampler
+from agent.adapters.passthrough import PassThrough
+from agent.adapters.times import TickClock
+from agent.adapters.transcode import Transcoder
+from agent.core.errors import BadInput
+from agent.core.fmp4 import SECOND_NS
+from agent.core.frame import EncodedPacket, Gap, SourceItem, VideoFormat
+
+# Headers round; a film that ends this much early still ended where it should.
+_TOLERANCE_NS: Final = SECOND_NS // 5
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How real time passes: a clock in ns that only runs forward, and how to wait some seconds."""
+
+    now_ns: Callable[[], int] = time.monotonic_ns
+    sleep: Callable[[float], None] = time.sleep
+
+
+class ReplaySource:
+    """The items of `paths`, one after the other. Looks into each file at once: BadInput for one that is no film.
+
+    `luma_width` pixels and `luma_rate_hz` set what motion detection gets. `pace` None: as fast as the machine can.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        luma_width: int = 320,
+        luma_rate_hz: float = 10.0,
+        pace: Pace | None = None,
+        threads: int = 1,
+    ) -> None:
+        if not paths:
+            raise BadInput("No footage was named; name at least one film file.")
+        self.facts = tuple(probe(path) for path in paths)
+        self._paths = tuple(paths)
+        self._luma_width = luma_width
+        self._luma_rate_hz = luma_rate_hz
+        self._pace = pace
+        self._threads = threads
+        self._end_ns = 0
+        self._last_dts_ns: int | None = None
+        self._format: VideoFormat | None = None
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        items = self._all_items()
+        return items if self._pace is None else _paced(items, self._pace)
+
+    def _all_items(self) -> Iterator[SourceItem]:
+        self._end_ns, self._last_dts_ns, self._format = 0, None, None
+        for path in self._paths:
+            with open_footage(path) as (container, track):
+                yield from self._file_items(path, container, track)
+
+    def _file_items(
+        self, path: Path, container: av.container.InputContainer, track: av.video.VideoStream
+    ) -> Iterator[SourceItem]:
+        context = track.codec_context
+        context.thread_count = self._threads
+        clock = TickClock(track, self._end_ns, self._last_dts_ns)
+        sampler = LumaSampler(self._luma_width, self._luma_rate_hz)
+        reader = PassThrough if context.name == "h264" else Transcoder
+        seen = False
+        for item in reader(container, track, clock, sampler).items():
+            if isinstance(item, VideoFormat):
+                if item == self._format:
+                    continue
+                self._format = item
+            seen = seen or isinstance(item, EncodedPacket)
+            yield item
+        if not seen:
+            raise BadInput(f"{path} holds no picture that can be used; convert it to H.264 in an MP4 file.")
+        start_ns, self._end_ns, self._last_dts_ns = self._end_ns, clock.end_ns, clock.last_dts_ns
+        declared = declared_duration_ns(container, track)
+        if declared is not None and start_ns + declared > self._end_ns + _TOLERANCE_NS:
+            yield Gap(self._end_ns, start_ns + declared, f"{path.name} ends before the length it declares")
+            self._end_ns = start_ns + declared
+
+
+def _paced(items: Iterator[SourceItem], pace: Pace) -> Iterator[SourceItem]:
+    """Each packet when its picture would have been encoded, counted from the first."""
+    begun: tuple[int, int] | None = None
+    for item in items:
+        if isinstance(item, EncodedPacket):
+            if begun is None:
+                begun = (pace.now_ns(), item.dts_ns)
+            wait_ns = item.dts_ns - begun[1] - (pace.now_ns() - begun[0])
+            if wait_ns > 0:
+                pace.sleep(wait_ns / SECOND_NS)
+        yield item

@@ -1,0 +1,168 @@
+"""A film that is not H.264, encoded once into what a film of ours must be. Only for replay: a camera's H.264 never is.
+
+Owns the encoder's settings (no B-frames, a key frame each second, even sides) and the order of what comes out. Times
+are those of the file's pictures. A stretch the decoder cannot read is a gap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import av
+import av.codec
+import av.container
+import av.error
+from av.codec.context import Flags
+from av.packet import Packet
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from agent.adapters.luma import LumaSampler
+from agent.adapters.packets import read_packets
+from agent.adapters.times import TickClock, Times
+from agent.core.errors import Unavailable
+from agent.core.fmp4 import SECOND_NS
+from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem
+from agent.core.packing import Packing
+
+_PIXELS: Final = "yuv420p"  # what every browser plays
+_OPTIONS: Final = {"preset": "veryfast", "crf": "20", "forced-idr": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class _InFlight:
+    """What goes out together once the encoder gives the picture's packet: gap, then packet, then luma."""
+
+    gap: Gap | None
+    times: Times
+    luma: LumaFrame | None
+
+
+class Transcoder:
+    """The items of one opened file of any codec that can be decoded here."""
+
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        track: VideoStream,
+        clock: TickClock,
+        sampler: LumaSampler,
+    ) -> None:
+        self._container = container
+        self._track = track
+        self._clock = clock
+        self._sampler = sampler
+        self._rate = track.average_rate or track.guessed_rate or Fraction(25)
+        self._encoder: _Encoder | None = None
+        self._in_flight: deque[_InFlight] = deque()
+        self._last_ticks: int | None = None
+        self._lost = False
+
+    def items(self) -> Iterator[SourceItem]:
+        """Formats, packets, brightness planes and gaps, in the order a recorder needs them."""
+        for packet in read_packets(self._container, self._track):
+            yield from self._take(packet)
+        yield from self._take(None)
+        yield from self._finish()
+
+    def _take(self, packet: Packet[VideoStream] | None) -> Iterator[SourceItem]:
+        try:
+            frames = self._track.codec_context.decode(packet)
+        except av.error.InvalidDataError:
+            self._lost = True
+            return
+        for frame in frames:
+            size = (max(2, frame.width & ~1), max(2, frame.height & ~1))
+            if self._encoder is None or self._encoder.size != size:
+                yield from self._finish()
+                self._encoder = _Encoder(
+                    size, self._clock.timescale, self._rate, self._track.codec_context.thread_count
+                )
+            yield from self._encode(self._encoder, frame)
+
+    def _encode(self, encoder: _Encoder, frame: av.VideoFrame) -> Iterator[SourceItem]:
+        before_ns = self._clock.end_ns
+        ticks = self._ticks(frame)
+        times = self._clock.stamp(ticks, ticks, frame.duration or 0)
+        gap = None
+        if self._lost and times.pts_ns > before_ns:
+            gap = Gap(before_ns, times.pts_ns, "a damaged stretch of the footage cannot be decoded")
+        self._lost = False
+        self._in_flight.append(_InFlight(gap, times, self._sampler.take(frame, times.pts_ns)))
+        yield from self._out(encoder, encoder.encode(frame, times.pts_ns))
+
+    def _finish(self) -> Iterator[SourceItem]:
+        if self._encoder is not None:
+            yield from self._out(self._encoder, self._encoder.finish())
+            self._encoder = None
+
+    def _out(self, encoder: _Encoder, packets: list[Packet[VideoStream]]) -> Iterator[SourceItem]:
+        """Without B-frames packets come out in the order the pictures went in."""
+        for packet in packets:
+            sent = self._in_flight.popleft()
+            if sent.gap is not None:
+                yield sent.gap
+            raw = bytes(packet)
+            units = encoder.packing.split(raw)
+            fmt = encoder.packing.format_at(units) if packet.is_keyframe else None
+            if fmt is not None:
+                yield fmt
+            data, times = encoder.packing.joined(raw, units), sent.times
+            yield EncodedPacket(data, times.pts_ns, times.dts_ns, times.duration_ns, packet.is_keyframe)
+            if sent.luma is not None:
+                yield sent.luma
+
+    def _ticks(self, frame: av.VideoFrame) -> int:
+        """When the picture is shown, in the track's ticks, always later than the one before."""
+        ticks = frame.pts if frame.pts is not None else frame.dts
+        step = max(1, frame.duration or 0)
+        if ticks is None:
+            ticks = 0 if self._last_ticks is None else self._last_ticks + step
+        self._last_ticks = ticks
+        return ticks
+
+
+class _Encoder:
+    """libx264 for pictures of one size."""
+
+    def __init__(self, size: tuple[int, int], timescale: int, rate: Fraction, threads: int) -> None:
+        self.size = size
+        try:
+            context = av.CodecContext.create("libx264", "w")
+        except av.codec.codec.UnknownCodecError as error:
+            raise Unavailable(
+                "This film is not H.264 and the H.264 encoder (libx264) is missing here; convert the film elsewhere."
+            ) from error
+        context.width, context.height = size
+        context.pix_fmt = _PIXELS
+        context.time_base = Fraction(1, SECOND_NS)
+        context.framerate = rate
+        context.max_b_frames = 0
+        context.thread_count = threads
+        context.flags |= Flags.global_header
+        context.options = dict(_OPTIONS)
+        context.open()
+        self._context = context
+        self._key_ns: int | None = None
+        self.packing = Packing(context.extradata or b"", timescale)
+
+    def encode(self, frame: av.VideoFrame, time_ns: int) -> list[Packet[VideoStream]]:
+        """Packets that are ready; `frame` may come out in one of them or later."""
+        if (frame.width, frame.height, frame.format.name) != (*self.size, _PIXELS):
+            frame = frame.reformat(*self.size, format=_PIXELS)
+        frame.pts = time_ns
+        frame.time_base = Fraction(1, SECOND_NS)
+        # A decoded picture still says which kind it was in the old film, and the encoder would obey.
+        frame.pict_type = PictureType.NONE
+        if self._key_ns is None or time_ns - self._key_ns >= SECOND_NS:
+            frame.pict_type = PictureType.I
+            self._key_ns = time_ns
+        return self._context.encode(frame)
+
+    def finish(self) -> list[Packet[VideoStream]]:
+        """The packets still inside."""
+        return self._context.encode(None)
