@@ -1,0 +1,212 @@
+"""Writes the request vectors (one input, one outcome, one named reason), or with --check compares them.
+
+Usage: python tests/vectors/request_vectors.py [--check]
+
+Everything in them is fixed: keys are made from constant seeds and Ed25519 signatures are deterministic.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+FOLDER = Path(__file__).parent / "request"
+NOW = "2026-11-23T18:00:00Z"
+HOME = [48.2082, 16.3738]
+SQUARE = [[16.37, 48.205], [16.378, 48.205], [16.378, 48.212], [16.37, 48.212], [16.37, 48.205]]
+
+
+def b64u(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class Party:
+    """A requester with keys from a seed letter. Signs by the letter of RFC 7515, not by the product's code."""
+
+    def __init__(self, seed: bytes, agency: str) -> None:
+        self.signs = Ed25519PrivateKey.from_private_bytes(seed * 32)
+        self.public = self.signs.public_key().public_bytes_raw()
+        self.opens = X25519PrivateKey.from_private_bytes(seed * 32).public_key().public_bytes_raw()
+        self.kid = b64u(hashlib.sha256(self.public).digest()[:16])
+        self.agency = agency
+
+    def sign(self, typ: str, payload: Any, **header: Any) -> str:
+        head = {"alg": "Ed25519", "typ": typ, "kid": self.kid} | header
+        body = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
+        signed = b64u(json.dumps({k: v for k, v in head.items() if v is not None}).encode()) + "." + b64u(body)
+        return signed + "." + b64u(self.signs.sign(signed.encode()))
+
+    def statement(self, **changes: Any) -> str:
+        fields = {
+            "id": self.kid,
+            "agency": self.agency,
+            "signs": b64u(self.public),
+            "opens": b64u(self.opens),
+            "issued": "2026-01-01T00:00:00Z",
+            "expires": "2027-01-01T00:00:00Z",
+        }
+        return self.sign("doorward.requester.v1", fields | changes)
+
+
+POLICE = Party(b"p", "Example Police Department")
+STRANGER = Party(b"s", "Example Police Department")
+
+
+def payload(**changes: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "id": b64u(b"request number 1"),
+        "requester": {"id": POLICE.kid, "agency": POLICE.agency, "officer": "J. Doe", "contact": "desk@example.org"},
+        "case_number": "26-04711",
+        "incident_type": "Burglary",
+        "message": "We look for a person in a red jacket.\nThank you.",
+        "area": {"type": "Polygon", "coordinates": [SQUARE]},
+        "from": "2026-11-23T14:00:00Z",
+        "to": "2026-11-23T15:00:00Z",
+        "issued": "2026-11-23T17:55:00Z",
+        "expires": "2026-11-25T17:55:00Z",
+        "key": b64u(POLICE.opens),
+        "purpose": "To find a witness.",
+        "retention": "Until the case is closed.",
+    }
+    return {k: v for k, v in (fields | changes).items() if v is not ...}
+
+
+def asks(**changes: Any) -> str:
+    return POLICE.sign("doorward.request.v1", payload(**changes))
+
+
+def circle(radius_m: float, lon: float = 16.3738, lat: float = 48.2082) -> dict[str, Any]:
+    return {"type": "Circle", "center": [lon, lat], "radius_m": radius_m}
+
+
+def with_asker(**changes: Any) -> str:
+    return asks(requester=payload()["requester"] | changes)
+
+
+def flipped(token: str) -> str:
+    """The same statement with one bit of its payload changed."""
+    head, body, signature = token.split(".")
+    raw = bytearray(base64.urlsafe_b64decode(body + "=="))
+    raw[raw.index(b"red")] ^= 1
+    return f"{head}.{b64u(bytes(raw))}.{signature}"
+
+
+GOOD = asks()
+OUT = "accepted"
+# name, outcome, token, what differs from the ordinary circumstances
+CASES: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("polygon", OUT, GOOD, {}),
+    ("circle", OUT, asks(area=circle(400)), {}),
+    ("clockwise-polygon", OUT, asks(area={"type": "Polygon", "coordinates": [SQUARE[::-1]]}), {}),
+    ("span-shortest", OUT, asks(to="2026-11-23T14:15:00Z"), {}),
+    ("span-longest", OUT, asks(**{"from": "2026-11-23T03:00:00Z"}), {}),
+    ("life-longest", OUT, asks(expires="2026-11-26T17:55:00Z"), {}),
+    ("issued-five-minutes-ahead", OUT, asks(issued="2026-11-23T18:05:00Z"), {}),
+    ("texts-at-their-limits", OUT, asks(message="ü" * 2000, case_number="c" * 64, purpose="", retention="r" * 200), {}),
+    ("second-of-the-case", OUT, GOOD, {"asked_for_case": 1}),
+    ("tenth-of-the-week", OUT, GOOD, {"asked_this_week": 9}),
+    ("too-large", "too-large", asks(message="x" * 70_000), {}),
+    ("no-statement", "bad-signature", "hello", {}),
+    ("empty", "bad-signature", "", {}),
+    ("alg-none", "bad-signature", POLICE.sign("doorward.request.v1", payload(), alg="none"), {}),
+    ("alg-hs256", "bad-signature", POLICE.sign("doorward.request.v1", payload(), alg="HS256"), {}),
+    ("crit-header", "bad-signature", POLICE.sign("doorward.request.v1", payload(), crit=["exp"]), {}),
+    ("key-in-header", "bad-signature", POLICE.sign("doorward.request.v1", payload(), jwk={"kty": "OKP"}), {}),
+    ("other-type", "bad-signature", POLICE.sign("doorward.receipt.v1", payload()), {}),
+    ("altered", "bad-signature", flipped(GOOD), {}),
+    ("cut-short", "bad-signature", GOOD[:-4], {}),
+    ("signed-by-another", "bad-signature", STRANGER.sign("doorward.request.v1", payload(), kid=POLICE.kid), {}),
+    ("not-pinned", "unknown-requester", STRANGER.sign("doorward.request.v1", payload()), {}),
+    ("pinned-but-expired", "unknown-requester", GOOD, {"pinned": [POLICE.statement(expires=NOW)]}),
+    ("not-json", "malformed", POLICE.sign("doorward.request.v1", b"\xff{"), {}),
+    ("deep-json", "malformed", POLICE.sign("doorward.request.v1", b"[" * 40_000), {}),
+    ("unknown-field", "malformed", asks(extra=1), {}),
+    ("field-missing", "malformed", asks(message=...), {}),
+    ("message-too-long", "malformed", asks(message="x" * 2001), {}),
+    ("message-empty", "malformed", asks(message=" "), {}),
+    ("message-turns-direction", "malformed", asks(message="pay \u202elast"), {}),
+    ("case-number-with-escape", "malformed", asks(case_number="1\u001b[2J"), {}),
+    ("id-too-short", "malformed", asks(id="abc"), {}),
+    ("time-without-zone", "malformed", asks(**{"from": "2026-11-23T14:00:00"}), {}),
+    ("time-in-another-zone", "malformed", asks(**{"from": "2026-11-23T15:00:00+01:00"}), {}),
+    ("span-backwards", "malformed", asks(to="2026-11-23T13:00:00Z"), {}),
+    ("ring-open", "malformed", asks(area={"type": "Polygon", "coordinates": [SQUARE[:4]]}), {}),
+    (
+        "ring-crosses-itself",
+        "malformed",
+        asks(area={"type": "Polygon", "coordinates": [[SQUARE[i] for i in (0, 2, 1, 3, 0)]]}),
+        {},
+    ),
+    ("ring-with-hole", "malformed", asks(area={"type": "Polygon", "coordinates": [SQUARE, SQUARE]}), {}),
+    ("area-of-another-kind", "malformed", asks(area={"type": "Point", "coordinates": [16.37, 48.2]}), {}),
+    ("requester-id-of-another", "wrong-key", with_asker(id=STRANGER.kid), {}),
+    ("agency-of-another", "wrong-key", with_asker(agency="Interpol"), {}),
+    ("key-of-another", "wrong-key", asks(key=b64u(STRANGER.opens)), {}),
+    ("issued-in-future", "issued-in-future", asks(issued="2026-11-23T18:05:01Z"), {}),
+    ("expired", "expired", asks(expires=NOW), {}),
+    ("life-too-long", "expired", asks(expires="2026-11-26T17:55:01Z"), {}),
+    ("expires-before-issued", "expired", asks(issued="2026-11-23T18:04:00Z", expires="2026-11-23T18:03:00Z"), {}),
+    ("span-too-short", "span", asks(to="2026-11-23T14:14:59.999Z"), {}),
+    ("span-too-long", "span", asks(**{"from": "2026-11-23T02:59:59Z"}), {}),
+    ("future-span", "future-span", asks(to="2026-11-23T18:05:01Z"), {}),
+    ("area-too-small", "area-size", asks(area=circle(140)), {}),
+    ("area-too-large", "area-size", asks(area=circle(650)), {}),
+    ("longitude-and-latitude-swapped", "not-here", asks(area=circle(400, 48.2082, 16.3738)), {}),
+    ("not-here", "not-here", GOOD, {"home": [48.2082, 16.379]}),
+    ("blocked", "blocked", GOOD, {"blocked": [POLICE.kid]}),
+    ("paused", "paused", GOOD, {"paused": True}),
+    ("replayed", "replayed", GOOD, {"seen": [payload()["id"]]}),
+    ("third-of-the-case", "case-limit", GOOD, {"asked_for_case": 2}),
+    ("eleventh-of-the-week", "requester-limit", GOOD, {"asked_this_week": 10}),
+    ("no-clips", "no-clips", GOOD, {"clips": []}),
+    ("blocked-goes-before-paused", "blocked", GOOD, {"blocked": [POLICE.kid], "paused": True}),
+    ("expired-goes-before-span", "expired", asks(expires=NOW, to="2026-11-23T14:01:00Z"), {}),
+]
+
+
+def vectors() -> dict[str, str]:
+    """File name → content."""
+    found = {}
+    for name, outcome, token, changes in CASES:
+        vector = {
+            "name": name,
+            "outcome": outcome,
+            "now": NOW,
+            "home": HOME,
+            "pinned": [POLICE.statement()],
+            "blocked": [],
+            "paused": False,
+            "seen": [],
+            "asked_for_case": 0,
+            "asked_this_week": 0,
+            "clips": ["clip"],
+        } | changes
+        found[f"{name}.json"] = json.dumps(vector | {"statement": token}, indent=1) + "\n"
+    assert len(found) == len(CASES), "two vectors have one name"
+    return found
+
+
+def main() -> int:
+    wanted = vectors()
+    there = {p.name: p.read_text() for p in FOLDER.glob("*.json")} if FOLDER.is_dir() else {}
+    if "--check" in sys.argv[1:]:
+        wrong = sorted(n for n in wanted.keys() | there.keys() if wanted.get(n) != there.get(n))
+        sys.stdout.write("\n".join(wrong) + "\n" if wrong else f"{len(wanted)} request vectors are as generated\n")
+        return 1 if wrong else 0
+    FOLDER.mkdir(exist_ok=True)
+    for name in there.keys() - wanted.keys():
+        (FOLDER / name).unlink()
+    for name, text in wanted.items():
+        (FOLDER / name).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
