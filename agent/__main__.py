@@ -1,8 +1,34 @@
-"""`python -m agent` and the `doorward` command."""
+"""`python -m agent` and the `doorward` command: one sentence and an exit code instead of a traceback."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from agent.cli import commands
+from agent.cli.output import exit_code
+from agent.core.errors import DoorwardError
 
 
 def main() -> None:
-    """Start the command line."""
+    """Run the command line and exit."""
+    try:
+        status = commands.doorward.main(standalone_mode=False)
+    except DoorwardError as e:
+        click.echo(f"doorward: {e}", err=True)
+        sys.exit(exit_code(e))
+    except click.ClickException as e:
+        e.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("doorward: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has seen enough.
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 if __name__ == "__main__":

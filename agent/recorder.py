@@ -70,9 +70,6 @@ class Watcher(Protocol):
     def clip_began(self, row: ClipRow) -> None:
         """The first records of a clip are durable."""
 
-    def clip_grew(self, row: ClipRow) -> None:
-        """One more record is durable."""
-
     def clip_ended(self, row: ClipRow) -> None:
         """A clip has its manifest."""
 
@@ -277,7 +274,6 @@ class Recorder:
         current.clip.add(Track.VIDEO, Fragment(data, run.key, start_ns, run.duration_ns))
         current.records += 1
         current.end_ns = start_ns + run.duration_ns
-        self._watcher.clip_grew(current.clip.row)
 
     def _make_room(self, size: int) -> None:
         recording = self._current.clip.row.bytes if self._current else 0

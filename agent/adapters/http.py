@@ -33,6 +33,7 @@ from agent.core.owner_api import (
     PairBody,
     RequestDetail,
     RequestRow,
+    Requests,
     Session,
     SessionBody,
     Status,
@@ -78,7 +79,8 @@ class Bulletin(Protocol):
 class Desk(Protocol):
     """What an owner may look at and do."""
 
-    bulletin: Bulletin
+    @property
+    def bulletin(self) -> Bulletin: ...
 
     def status(self) -> Status: ...
     def clips(self, start: str | None, end: str | None, limit: int) -> list[ClipSummary]: ...
@@ -144,7 +146,7 @@ class OwnerServer:
         add("GET", "/api/clips", self._closed(self._clips))
         add("GET", "/api/clips/{clip}", self._closed(lambda r: self._desk.clip(r.match_info["clip"])))
         add("GET", "/api/clips/{clip}/sealed", self._sealed)
-        add("GET", "/api/requests", self._closed(lambda _: {"requests": self._desk.requests()}))
+        add("GET", "/api/requests", self._closed(lambda _: Requests(self._desk.requests())))
         add("GET", "/api/requests/{id}", self._closed(lambda r: self._desk.request(r.match_info["id"])))
         add("POST", "/api/requests/{id}/decision", self._decide)
         for name in ("undo", "hold", "resume", "stop"):

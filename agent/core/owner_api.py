@@ -94,6 +94,12 @@ class RequestRow(_Message, frozen=True):
     total_bytes: int
 
 
+class Requests(_Message, frozen=True):
+    """`GET /api/requests`, newest first."""
+
+    requests: list[RequestRow]
+
+
 class RequestDetail(_Message, frozen=True):
     """`GET /api/requests/R`."""
 

@@ -69,6 +69,11 @@ def write(path: Path, content: KeyFile, *, new: bool) -> None:
     write_file(path, msgspec.json.format(to_json(content), indent=1) + b"\n")
 
 
+def with_doorbell(content: KeyFile, doorbell: PairedDoorbell) -> KeyFile:
+    """The same keys, paired."""
+    return msgspec.structs.replace(content, doorbell=doorbell)
+
+
 def read(path: Path) -> KeyFile:
     """The file's content, its keys still protected."""
     try:

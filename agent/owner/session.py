@@ -27,6 +27,7 @@ from agent.core.owner_api import (
     PairBody,
     RequestDetail,
     RequestRow,
+    Requests,
     Session,
     SessionBody,
     Status,
@@ -155,6 +156,10 @@ class OwnerSession:
         session = await self.client.post("/api/session", SessionBody(token.decode()), Session)
         self.client.token = session.token
 
+    async def requests(self) -> list[RequestRow]:
+        """Everything that was asked, newest first."""
+        return (await self.client.get("/api/requests", Requests)).requests
+
     async def request(self, request: str) -> tuple[RequestDetail, FootageRequest]:
         """One request, its statement verified here too: the doorbell's word alone is not enough to seal keys on."""
         detail = await self.client.get(f"/api/requests/{request}", RequestDetail)
@@ -264,7 +269,7 @@ def _asked(detail: RequestDetail, said: FootageRequest) -> Asked:
         requester=said.requester.id,
         key=key_id(from_b64u(said.key, 32)),
         purpose=said.purpose,
-        span=parse_span(said.span_from, said.to),
+        span=said.span,
     )
 
 

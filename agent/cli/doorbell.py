@@ -1,0 +1,108 @@
+"""`doorward run`, the doorbell itself, and `doorward pair`, which lets one phone in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import segno
+from rich.console import Console
+
+from agent.adapters import clock
+from agent.adapters.replay import Pace, ReplaySource
+from agent.cli.output import Options, options, report
+from agent.config import Config
+from agent.core import identity
+from agent.core.encoding import format_time
+from agent.core.errors import Refused
+from agent.core.timeline import TimeBase, Trust
+from agent.daemon import Doorbell, Footage, Running, pinned_requesters
+from agent.setup import pairing_link
+from agent.store.database import connect
+from agent.store.ledger import Ledger
+from agent.store.state import StateDirectory, device_id
+
+
+@contextlib.contextmanager
+def until_signalled(stopped: asyncio.Event) -> Iterator[None]:
+    """Set `stopped` on Ctrl-C, SIGTERM or a closed terminal, while entered."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@click.command()
+@click.pass_context
+def run(context: click.Context) -> None:
+    """Run the doorbell until it is stopped."""
+    opts = options(context)
+    asyncio.run(_run(opts, opts.config))
+
+
+async def _run(opts: Options, config: Config) -> None:
+    footage = None
+    if config.camera.replay:
+        source = ReplaySource(
+            [Path(name) for name in config.camera.replay], pace=Pace() if config.camera.realtime else None
+        )
+        footage = Footage(lambda: source, lambda: TimeBase(0, clock.utc_ns(), Trust.REPLAYED))
+    doorbell = Doorbell(
+        StateDirectory(opts.state, create=True), config, pinned=pinned_requesters(config), footage=footage
+    )
+    console = Console(stderr=True, highlight=False)
+
+    def ready(running: Running) -> None:
+        console.print(f"The owner's page: {running.origin}")
+        if running.recovery_code is not None:
+            console.print(f"Recovery code, shown once and kept nowhere: [bold]{running.recovery_code}[/]")
+        if not doorbell.doorkeeper.device().paired:
+            console.print("No phone is paired yet: 'doorward pair' in another terminal shows the code.")
+
+    with until_signalled(doorbell.stopped):
+        await doorbell.run(ready, make_recovery=True)
+
+
+@click.command()
+@click.option("--origin", metavar="URL", help="The address under which the phone reaches the owner's page.")
+@click.pass_context
+def pair(context: click.Context, origin: str | None) -> None:
+    """Show a QR code that lets one phone in: ten minutes, single use."""
+    opts = options(context)
+    http = opts.config.http
+    address = origin or f"http://{'localhost' if http.host == '127.0.0.1' else http.host}:{http.port}"
+    state = StateDirectory(opts.state)
+    secret = secrets.token_bytes(identity.SECRET_BYTES)
+    now = clock.utc_ns()
+    with contextlib.closing(connect(state.database)) as db:
+        ledger, device = Ledger(db), state.device_key()
+        current = ledger.owners()
+        if current is not None and identity.read_owner_set(current, device_id(device)).owners:
+            raise Refused("already-paired", "this doorbell has an owner already; that phone has to let another one in")
+        link = pairing_link(ledger, device, address.rstrip("/"), now, secret)
+    code = identity.pairing_code(secret)
+    document = {"url": link, "code": code, "expires": format_time(now + identity.PAIRING_LIFE_NS)}
+    report(opts, document, lambda console: show_pairing(console, link, code))
+
+
+def show_pairing(console: Console, link: str, code: str) -> None:
+    """The QR code, small enough for 80×24, and the same to type."""
+    qr = segno.make(link, error="l", micro=False)
+    rows = [bytes(row) for row in qr.matrix]
+    width = len(rows[0])
+    blank = bytes(width)
+    for n in range(0, len(rows), 2):
+        pair_of_rows = zip(rows[n], rows[n + 1] if n + 1 < len(rows) else blank, strict=True)
+        line = "".join(" ▀▄█"[(1 - upper) + 2 * (1 - lower)] for upper, lower in pair_of_rows)
+        console.print(f"  █{line}█", highlight=False, no_wrap=True)
+    console.print(f"\n  {link}\n  or type  [bold]{code}[/]\n  Good for ten minutes, for one phone.", soft_wrap=True)

@@ -1,0 +1,79 @@
+"""Tables and times for people: local time, sizes in words, a strip that shows where in a clip something moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.markup import escape
+from rich.table import Table
+
+from agent.core.encoding import parse_time
+from agent.core.owner_api import ClipSummary, RequestRow
+
+_STRIP_CELLS = 20
+
+
+def local_time(utc: str) -> str:
+    """An RFC 3339 time as this machine's wall clock shows it, to the second."""
+    return datetime.fromtimestamp(parse_time(utc) / 1e9).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def size(count: int) -> str:
+    """Bytes in words."""
+    if count < 1000:
+        return f"{count} B"
+    if count < 1_000_000:
+        return f"{count / 1000:.0f} kB"
+    return f"{count / 1_000_000:.1f} MB" if count < 1_000_000_000 else f"{count / 1_000_000_000:.2f} GB"
+
+
+def strip(clip: ClipSummary) -> str:
+    """A clip as a line: thin where nothing moved, thick where something did."""
+    start, end = parse_time(clip.start), parse_time(clip.end)
+    if clip.motion_start is None or clip.motion_end is None or end <= start:
+        return "·" * _STRIP_CELLS
+    first, last = parse_time(clip.motion_start), parse_time(clip.motion_end)
+    cells = []
+    for n in range(_STRIP_CELLS):
+        at = start + (end - start) * (2 * n + 1) // (2 * _STRIP_CELLS)
+        cells.append("━" if first <= at <= last else "─")
+    return "".join(cells)
+
+
+def clip_table(rows: Sequence[ClipSummary]) -> Table:
+    """Clips, oldest first."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("clip", "from", "seconds", "motion", "size", ""):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("seconds", "size") else "left")
+    for row in rows:
+        seconds = (parse_time(row.end) - parse_time(row.start)) / 1e9
+        marks = " ".join(
+            word
+            for word, shown in (
+                (row.state, row.state != "closed"),
+                ("held", row.held),
+                *((n, True) for n in row.labels),
+            )
+            if shown
+        )
+        table.add_row(row.id, local_time(row.start), f"{seconds:.1f}", strip(row), size(row.bytes), escape(marks))
+    return table
+
+
+def request_table(rows: Sequence[RequestRow]) -> Table:
+    """Requests, newest first."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("request", "who", "case", "from", "to", "clips", "state"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.id,
+            escape(row.agency),
+            escape(row.case_number),
+            local_time(row.from_),
+            local_time(row.to),
+            str(row.clips),
+            row.state,
+        )
+    return table
