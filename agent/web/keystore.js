@@ -1,0 +1,68 @@
+/**
+ * Where this browser keeps its keys: IndexedDB, one entry a doorbell. The private keys in it are handles that cannot be
+ * read out. Never holds a clip key, a recovery code or a session.
+ */
+import { Unavailable } from "./errors.js";
+
+/**
+ * What this phone knows of a doorbell. `key`: its Ed25519 key, b64u. `owners`: the last owner set it followed.
+ * `log`: the newest entry of the audit chain it has seen, or null.
+ * @typedef {{id: string, key: string, keys: import("./identity.js").OwnerKeys, owners: string,
+ *            log: {n: number, hash: string} | null}} Doorbell
+ */
+
+const STORE = "doorbells";
+
+/** @returns {Promise<IDBDatabase>} */
+function openDatabase() {
+  return new Promise((resolve, reject) => {
+    const opening = indexedDB.open("doorward", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "id" });
+    opening.onsuccess = () => resolve(opening.result);
+    opening.onerror = () => reject(new Unavailable("this browser does not let the page keep its key; leave private mode"));
+  });
+}
+
+/**
+ * @template T
+ * @param {IDBTransactionMode} mode
+ * @param {(store: IDBObjectStore) => IDBRequest<T>} act
+ * @returns {Promise<T>}
+ */
+async function within(mode, act) {
+  const database = await openDatabase();
+  try {
+    return await new Promise((resolve, reject) => {
+      const transaction = database.transaction(STORE, mode);
+      const request = act(transaction.objectStore(STORE));
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onabort = () => reject(new Unavailable("this browser could not keep the key; is its storage full?"));
+    });
+  } finally {
+    database.close();
+  }
+}
+
+/**
+ * @param {Doorbell} doorbell
+ * @returns {Promise<void>}
+ */
+export async function remember(doorbell) {
+  await within("readwrite", (store) => store.put(doorbell));
+}
+
+/**
+ * @param {string} id kid of the doorbell
+ * @returns {Promise<Doorbell | undefined>}
+ */
+export function recall(id) {
+  return within("readonly", (store) => store.get(id));
+}
+
+/**
+ * Ask the browser not to throw the keys away when space is short. It may say no; the recovery code is for then.
+ * @returns {Promise<boolean>}
+ */
+export async function keepForGood() {
+  return (await navigator.storage?.persist?.()) ?? false;
+}
