@@ -11,12 +11,17 @@ from rich.table import Table
 from agent.core.encoding import parse_time
 from agent.core.owner_api import ClipSummary, RequestRow
 
-_STRIP_CELLS = 20
+_STRIP_CELLS = 16
 
 
 def local_time(utc: str) -> str:
     """An RFC 3339 time as this machine's wall clock shows it, to the second."""
     return datetime.fromtimestamp(parse_time(utc) / 1e9).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def short_time(utc: str) -> str:
+    """The same in 15 characters, for tables: clips are days old, not years."""
+    return datetime.fromtimestamp(parse_time(utc) / 1e9).astimezone().strftime("%d %b %H:%M:%S")
 
 
 def size(count: int) -> str:
@@ -44,8 +49,8 @@ def strip(clip: ClipSummary) -> str:
 def clip_table(rows: Sequence[ClipSummary]) -> Table:
     """Clips, oldest first."""
     table = Table(box=None, pad_edge=False)
-    for name in ("clip", "from", "seconds", "motion", "size", ""):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("seconds", "size") else "left")
+    for name in ("clip", "from", "s", "motion", "size", ""):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("s", "size") else "left")
     for row in rows:
         seconds = (parse_time(row.end) - parse_time(row.start)) / 1e9
         marks = " ".join(
@@ -57,7 +62,7 @@ def clip_table(rows: Sequence[ClipSummary]) -> Table:
             )
             if shown
         )
-        table.add_row(row.id, local_time(row.start), f"{seconds:.1f}", strip(row), size(row.bytes), escape(marks))
+        table.add_row(row.id, short_time(row.start), f"{seconds:.1f}", strip(row), size(row.bytes), escape(marks))
     return table
 
 
@@ -71,8 +76,8 @@ def request_table(rows: Sequence[RequestRow]) -> Table:
             row.id,
             escape(row.agency),
             escape(row.case_number),
-            local_time(row.from_),
-            local_time(row.to),
+            short_time(row.from_),
+            short_time(row.to),
             str(row.clips),
             row.state,
         )

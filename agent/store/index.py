@@ -95,7 +95,7 @@ class Index:
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM clips WHERE start_ns > ? AND start_ns < ? AND end_ns > ? "  # noqa: S608
             "ORDER BY start_ns, sequence LIMIT ?",
-            (span.start_ns - 2 * CLIP_LIMIT_NS, span.end_ns, span.start_ns, limit),
+            (_sql(span.start_ns - 2 * CLIP_LIMIT_NS), _sql(span.end_ns), _sql(span.start_ns), limit),
         )
         return [_row(r) for r in rows]
 
@@ -146,6 +146,11 @@ class Index:
         )
         for row in self._db.execute(query):
             yield _row(row)
+
+
+def _sql(utc_ns: int) -> int:
+    """SQLite's integers have 64 bits: years outside 1677 to 2262 mean before or after everything."""
+    return max(-(2**63), min(utc_ns, 2**63 - 1))
 
 
 def _row(found: sqlite3.Row) -> ClipRow:

@@ -1,0 +1,209 @@
+"""What was acknowledged survives: torn tails are cut back, the index is rebuilt, held clips stay, the checker sees."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.core.errors import Corrupt, Refused, Unavailable
+from agent.core.frame import Track
+from agent.core.manifest import read_manifest
+from agent.core.sealing import ClipKeys, header_hash, open_record, unwrap_clip_key
+from agent.core.timeline import Span
+from agent.store.check import Checker, repair
+from agent.store.database import connect
+from agent.store.index import describe
+from agent.store.recording import Fragment
+from agent.store.ring import ClipReader, Ring
+from agent.store.state import StateDirectory, WriterLock
+from tests.household import NOW, SECOND, Household
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Household:
+    return Household.at(tmp_path)
+
+
+def findings(home: Household, *, recording: bool = False) -> list[str]:
+    checker = Checker(Ring(home.state.ring), home.db, home.device, recording=recording)
+    return [finding.invariant[:2] for finding in checker.findings()]
+
+
+def test_the_owner_opens_every_record_of_a_clip_and_the_recovery_code_too(home: Household) -> None:
+    row = home.record_clip()
+    clip = home.clips.ring.read(row.sequence)
+    for keys in (home.owner, home.recovery):
+        secrets = ClipKeys(unwrap_clip_key(clip.header, clip.wraps, keys.opens), header_hash(clip.header))
+        with ClipReader(clip.path) as reader:
+            opened = [
+                open_record(secrets.record_secret(r.header.track, r.header.index), reader.read(r.offset, r.length))
+                for r in clip.records
+            ]
+        assert opened[0] == b"init of the video"
+        assert len(opened) == 23
+    manifest = read_manifest(clip.manifest or b"", home.device.public_key())
+    assert len(manifest.hashes(Track.VIDEO)) == 11
+    assert manifest.ended == "closed"
+
+
+def test_a_clip_names_the_manifest_before_it(home: Household) -> None:
+    rows = [home.record_clip(NOW + n * 60 * SECOND) for n in range(3)]
+    assert [row.sequence for row in rows] == [1, 2, 3]
+    assert findings(home) == []
+    other = home.state.root / "other"
+    stranger = Household.at(other)
+    stranger.record_clip()
+    home.clips.ring.path(2).write_bytes(stranger.clips.ring.path(1).read_bytes())
+    assert {"R2", "R3"} <= set(findings(home))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(cut=st.integers(0, 6000), junk=st.binary(max_size=120))
+def test_whatever_the_tail_looks_like_whole_records_stay(tmp_path: Path, cut: int, junk: bytes) -> None:
+    """Power is lost anywhere in the last bytes; what follows may be cut off, or pages of something else."""
+    root = tmp_path / f"{cut}-{junk.hex()[:24]}-{len(junk)}"
+    home = Household.at(root) if not root.exists() else Household.at(root / "again")
+    clip = home.begin_clip()
+    clip.add_init(Track.VIDEO, b"init")
+    ends = [clip.row.bytes]
+    for n in range(4):
+        clip.add(Track.VIDEO, Fragment(b"x" * 1200, True, n * SECOND, SECOND))
+        ends.append(clip.row.bytes)
+    clip.abandon()
+    path = home.clips.ring.path(1)
+    whole = path.read_bytes()
+    keep = max(ends[0], len(whole) - cut)
+    path.write_bytes(whole[:keep] + junk)
+    found = home.clips.recover()
+    survivors = sum(end <= keep for end in ends)
+    assert found.mended[0].records >= survivors
+    assert found.mended[0].state == "cut"
+    assert findings(home) == []
+    assert home.clips.recover().mended == []
+
+
+def test_a_file_cut_off_inside_its_preamble_is_dropped_and_its_number_used_again(home: Household) -> None:
+    home.record_clip()
+    clip = home.begin_clip()
+    clip.abandon()
+    path = home.clips.ring.path(2)
+    path.write_bytes(path.read_bytes()[:40])
+    assert home.clips.recover().mended == []
+    assert not path.exists()
+    assert home.record_clip().sequence == 2
+    assert findings(home) == []
+
+
+def test_a_damaged_file_does_not_keep_the_doorbell_from_starting(home: Household) -> None:
+    home.record_clip()
+    clip = home.begin_clip()
+    clip.add_init(Track.VIDEO, b"x" * 500)
+    clip.abandon()
+    path = home.clips.ring.path(2)
+    damaged = bytearray(path.read_bytes())
+    damaged[30] ^= 1
+    path.write_bytes(bytes(damaged))
+    found = home.clips.recover()
+    assert len(found.unreadable) == 1
+    assert path.exists(), "what cannot be read is left for 'doorward check' to name"
+    assert "R1" in findings(home)
+
+
+def test_the_index_is_rebuilt_from_the_ring_as_it_was(home: Household) -> None:
+    for n in range(3):
+        home.record_clip(NOW + n * 60 * SECOND)
+    before = list(home.clips.index.all())
+    home.db.execute("DELETE FROM clips")
+    assert findings(home) == ["I1", "I1", "I1"]
+    repair(home.clips, home.device)
+    assert list(home.clips.index.all()) == before
+    assert findings(home) == []
+
+
+def test_the_oldest_clips_give_way_but_never_held_ones(home: Household) -> None:
+    rows = [home.record_clip(NOW + n * 60 * SECOND) for n in range(5)]
+    span = Span(rows[0].start_ns - 900 * SECOND, rows[0].end_ns)
+    home.admit(span)
+    store = home.clips
+    used = sum(row.bytes for row in rows)
+    evicted = store.make_room(used, rows[0].bytes * 2)
+    assert [row.sequence for row in evicted] == [2, 3]
+    assert [row.sequence for row in store.index.all()] == [1, 4, 5]
+    with pytest.raises(Unavailable, match="held for requests"):
+        store.make_room(rows[0].bytes, 1)
+    assert findings(home) == []
+
+
+def test_clips_are_found_by_time(home: Household) -> None:
+    for n in range(4):
+        home.record_clip(NOW + n * 60 * SECOND)
+    index = home.clips.index
+
+    def between(start_s: int, end_s: int) -> list[int]:
+        return [row.sequence for row in index.overlapping(Span(NOW + start_s * SECOND, NOW + end_s * SECOND))]
+
+    assert between(0, 1000) == [1, 2, 3, 4]
+    assert between(10, 60) == []
+    assert between(9, 61) == [1, 2]
+    assert between(65, 66) == [2]
+    assert len(index.overlapping(Span(-(10**30), 10**30))) == 4
+
+
+def test_altered_clips_are_noticed(home: Household) -> None:
+    row = home.record_clip()
+    path = home.clips.ring.path(row.sequence)
+    good = path.read_bytes()
+    noticed = 0
+    for at in range(0, len(good), 97):
+        altered = bytearray(good)
+        altered[at] ^= 0x10
+        path.write_bytes(bytes(altered))
+        noticed += bool(findings(home))
+    assert noticed == len(range(0, len(good), 97))
+    path.write_bytes(good + b"more")
+    assert "R5" in findings(home)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=400))
+def test_any_bytes_are_a_clip_or_corrupt(home: Household, data: bytes) -> None:
+    path = home.clips.ring.path(7)
+    path.parent.mkdir(exist_ok=True)
+    for content in (data, b"DWCLIP\x00\x01" + data):
+        path.write_bytes(content)
+        with contextlib.suppress(Corrupt):
+            home.clips.ring.read(7)
+        with contextlib.suppress(Corrupt):
+            home.clips.ring.layout(7)
+
+
+def test_a_manifest_of_another_device_is_not_believed(home: Household, tmp_path: Path) -> None:
+    stranger = Household.at(tmp_path / "stranger")
+    clip = home.clips.ring.read(home.record_clip().sequence)
+    with pytest.raises(Refused):
+        describe(1, clip, stranger.device.public_key())
+
+
+def test_two_processes_do_not_write_at_once(home: Household) -> None:
+    with WriterLock(home.state, "run"), pytest.raises(Unavailable, match=r"in use by doorward run \(process \d+\)"):
+        WriterLock(home.state, "replay").__enter__()
+    with WriterLock(home.state, "replay"):
+        pass
+
+
+def test_a_missing_or_foreign_state_directory_is_said_clearly(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="holds no doorbell yet"):
+        StateDirectory(tmp_path / "nothing")
+    (tmp_path / "doorward.db").write_bytes(b"this is not a database, it is a text about one" * 100)
+    with pytest.raises(Corrupt, match="cannot be used"):
+        connect(tmp_path / "doorward.db")
+    newer = tmp_path / "newer.db"
+    with contextlib.closing(sqlite3.connect(newer)) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(Corrupt, match="newer Doorward"):
+        connect(newer)
