@@ -201,7 +201,7 @@ class Doorbell:
     async def _serve(self, opened: Opened, ready: Callable[[Running], None]) -> None:
         self._build(opened)
         self._ledger.note(clock.utc_ns(), "started", {"version": __version__})
-        server = OwnerServer(self.doorkeeper, self.desk, self._may_record.set)
+        server = OwnerServer(self.doorkeeper, self.desk, self._paired)
         host = self._config.http.host
         port = await server.start(host, self._config.http.port)
         if self._ledger.owners() is not None:
@@ -261,6 +261,10 @@ class Doorbell:
     def pairing_link(self, origin: str, secret: bytes) -> str:
         """Open pairing for one phone."""
         return pairing_link(self._ledger, self._device, origin, clock.utc_ns(), secret)
+
+    def _paired(self) -> None:
+        self._may_record.set()
+        self.bulletin.tell("status")
 
     async def _record(self) -> None:
         await self._may_record.wait()

@@ -1,0 +1,189 @@
+"""`doorward demo`: everything on one machine, and what a person sees of it in the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from agent.cli.doorbell import until_signalled
+from agent.cli.output import options, report
+from agent.cli.tables import clip_table, local_time, size
+from agent.core.encoding import format_time
+from agent.core.owner_api import RequestRow
+from agent.core.timeline import Span
+from agent.demo.scene import cached_scene
+from agent.demo.show import Demo, Outcome, Plan
+from agent.disclosure.desk import summary
+from agent.recorder import RecorderReport
+from agent.requester.receiving import Progress as Received
+from agent.requester.receiving import Stage as ReceivedStage
+
+_PORT = 8080
+_WORDS = {
+    "asked": "waiting for the owner's answer",
+    "agreed": "[green]yes[/]: it can still be taken back, nothing has left the home",
+    "held": "held: nothing leaves until the owner resumes",
+    "sending": "the undo time is over: the requester may fetch the agreed seconds",
+    "declined": "[yellow]no[/]: nothing was sent, and the requester hears nothing",
+    "stopped": "[yellow]stopped[/] by the owner",
+    "expired": "nobody answered in time: nothing was sent",
+    "lapsed": "agreed, but never fetched",
+    "delivered": "[green]delivered[/]: the requester signed for it",
+}
+
+
+class Terminal:
+    """Shows the demo's steps as they happen (demo.show.Stage)."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._step = 0
+        self._state = ""
+        self._bar: Progress | None = None
+
+    def _say(self, text: str) -> None:
+        self._step += 1
+        self._console.print(f"[bold cyan]{self._step:>2}[/] {text}")
+
+    def started(self, page: str, broker: str) -> None:
+        self._say(f"The doorbell is up. Owner's page: [bold]{page}[/]   broker: {broker}")
+
+    def invite(self, link: str) -> None:
+        self._say("Open this link in a browser on this machine to become the owner (ten minutes, once):")
+        self._console.print(f"\n   [bold underline]{link}[/]\n", soft_wrap=True)
+
+    def paired(self) -> None:
+        self._say("An owner is paired: clips are sealed to the owner's key, which the doorbell never has.")
+
+    @contextlib.asynccontextmanager
+    async def recording(self, total_ns: int, moment: Callable[[], int]) -> AsyncIterator[None]:
+        columns = (TextColumn("   recording"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+        with Progress(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task("", total=total_ns)
+
+            async def follow() -> None:
+                while True:
+                    bar.update(task, completed=min(moment(), total_ns))
+                    await asyncio.sleep(0.1)
+
+            follower = asyncio.create_task(follow())
+            try:
+                yield
+            finally:
+                follower.cancel()
+
+    def recorded(self, report: RecorderReport) -> None:
+        self._say(f"{report.end_ns / 1e9:.0f} s of footage replayed: {len(report.clips)} clips where something moved.")
+        if report.clips:
+            self._console.print(clip_table([summary(clip.row) for clip in report.clips]))
+
+    def asked(self, agency: str, span: Span) -> None:
+        start, end = local_time(format_time(span.start_ns)), local_time(format_time(span.end_ns))[11:]
+        self._say(f"{escape(agency)} asks every home around here for {start} to {end}.")
+
+    def prompted(self, page: str, *, by_person: bool) -> None:
+        self._say("The request concerns this home: the owner is asked. The requester hears nothing.")
+        if by_person:
+            self._console.print(f"   Answer it on the page: [bold]{page}[/]  (or do not: that is an answer too)")
+
+    def changed(self, row: RequestRow) -> None:
+        if row.state != self._state:
+            self._state = row.state
+            until = f" until {local_time(row.undo_until)[11:]}" if row.undo_until else ""
+            if row.state != "asked":
+                self._close_bar()
+                self._say(_WORDS[row.state] + until)
+
+    def received(self, progress: Received) -> None:
+        if progress.stage is ReceivedStage.RECEIVING and progress.total_bytes:
+            if self._bar is None:
+                columns = (TextColumn("   fetching"), BarColumn(), DownloadColumn())
+                self._bar = Progress(*columns, console=self._console, transient=True)
+                self._bar.start()
+                self._bar.add_task("", total=progress.total_bytes)
+            self._bar.update(self._bar.task_ids[0], completed=progress.received_bytes)
+            return
+        if progress.stage is ReceivedStage.VERIFIED:
+            self._close_bar()
+            self._say(f"Requester: {size(progress.total_bytes)} received, every signature and record verified.")
+        elif progress.stage is ReceivedStage.FAILED:
+            self._close_bar()
+            self._say(f"[red]Requester: verification failed[/]: {escape(str(progress.failed))}")
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+@click.command()
+@click.option("--footage", type=click.Path(path_type=Path), metavar="FILE", help="Film to replay (H.264 or MPEG-4).")
+@click.option("--yes", "answers", is_flag=True, help="A paired owner identity answers instead of a person.")
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep everything in DIR.")
+@click.option("--port", type=click.IntRange(0, 65535), help=f"Port of the owner's page ({_PORT}; any free with --yes).")
+@click.option("--broker", "broker_url", metavar="URL", help="Use this MQTT broker instead of the embedded one.")
+@click.pass_context
+def demo(
+    context: click.Context,
+    footage: Path | None,
+    answers: bool,
+    keep: Path | None,
+    port: int | None,
+    broker_url: str | None,
+) -> None:
+    """Everything on one machine: doorbell, broker, owner's page, requester; a real request and a real answer."""
+    opts = options(context)
+    console = opts.console
+    with contextlib.ExitStack() as stack:
+        directory = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="doorward-demo-")))
+        directory.mkdir(parents=True, exist_ok=True)
+        evidence = (keep or Path.cwd()) / "evidence"
+        if footage is None:
+            console.print("Rendering the doorstep (the first time only) …", end="\r")
+            footage = cached_scene(_cache())
+        plan = Plan(
+            directory, evidence, footage, answers, port if port is not None else 0 if answers else _PORT, broker_url
+        )
+        outcome = asyncio.run(_play(plan, console))
+    if outcome is None:
+        console.print("Stopped. Nothing was sent.")
+        return
+    films = sorted(outcome.folder.glob("clip-*.mp4")) if outcome.folder else []
+    document = {
+        "state": outcome.state,
+        "clips": outcome.clips,
+        "verified": outcome.verified,
+        "evidence": str(outcome.folder) if outcome.folder else None,
+        "films": [str(film) for film in films],
+    }
+    report(opts, document, lambda shown: _tell(shown, outcome, films))
+    if answers and not outcome.verified:
+        context.exit(1)
+
+
+async def _play(plan: Plan, console: Console) -> Outcome | None:
+    stopped = asyncio.Event()
+    with until_signalled(stopped):
+        return await Demo(plan, Terminal(console), stopped).run()
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "doorward"
+
+
+def _tell(console: Console, outcome: Outcome, films: list[Path]) -> None:
+    if outcome.folder is None:
+        return
+    lines = [*(str(film) for film in films), str(outcome.folder / "report.html")]
+    console.print(Panel(escape("\n".join(lines)), title="Evidence: films and report", title_align="left"))
