@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import ssl
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -138,6 +141,7 @@ class BrokerSession:
         self._inbox = _Inbox(max_message_bytes)
         self._filters: dict[str, int] = {}
         self._client: aiomqtt.Client | None = None
+        self._waiting: set[asyncio.Timeout] = set()
         self._connected = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._trouble = "no answer"
@@ -181,37 +185,51 @@ class BrokerSession:
         new = [f for f in filters if f not in self._filters]
         self._filters.update(dict.fromkeys(new, qos))
         if self._client is not None and new:
-            try:
+            async with self._while_connected("subscribing"):
                 await self._subscribe_all(self._client, new)
-            except aiomqtt.MqttError as e:
-                raise Unavailable(f"the broker at {self._address} did not take a subscription: {e}") from e
 
     async def unsubscribe(self, *filters: str) -> None:
-        """Forget these subscriptions, and tell the broker if it is there."""
+        """Forget these subscriptions, and tell the broker if it is there. Unavailable when the connection breaks."""
         known = [f for f in filters if self._filters.pop(f, None) is not None]
         if self._client is not None and known:
-            try:
-                await self._client.unsubscribe(known)
-            except aiomqtt.MqttError as e:
-                log.info("unsubscribing at %s: %s", self._address, e)  # the next connection is without them anyway
+            async with self._while_connected("unsubscribing"):
+                await self._client.unsubscribe(known, timeout=math.inf)
 
     async def publish(self, topic: str, payload: bytes, *, qos: int = 1) -> None:
         """Send one message; waits until it is on its way (QoS 0) or the broker has it (QoS 1). Unavailable if not."""
         if self._client is None:
             raise Unavailable(self._sentence())
-        try:
-            await self._client.publish(topic, payload, qos=qos)
-        except aiomqtt.MqttError as e:
-            raise Unavailable(f"the connection to the broker at {self._address} broke while sending: {e}") from e
+        async with self._while_connected("sending"):
+            await self._client.publish(topic, payload, qos=qos, timeout=math.inf)
 
     async def receive(self, timeout_s: float | None = None) -> list[Inbound]:
-        """All messages that wait, at least one; an empty list after `timeout_s`, or when the session connected anew."""
+        """All messages that wait; none after `timeout_s`, after `wake`, or when the session has connected anew."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._inbox.arrived.wait()
         except TimeoutError:
             return []
         return self._inbox.take()
+
+    def wake(self) -> None:
+        """Make `receive` return now, with what there is."""
+        self._inbox.arrived.set()
+
+    @asynccontextmanager
+    async def _while_connected(self, doing: str) -> AsyncIterator[None]:
+        """Give up with Unavailable when the broker does not answer in time, or at once when the connection breaks.
+
+        aiomqtt alone would wait for an answer on a connection that is gone.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_S) as limit:
+                self._waiting.add(limit)
+                try:
+                    yield
+                finally:
+                    self._waiting.discard(limit)
+        except (aiomqtt.MqttError, TimeoutError) as e:
+            raise Unavailable(f"the connection to the broker at {self._address} broke while {doing}") from e
 
     async def _keep_connected(self) -> None:
         backoff_s = FIRST_BACKOFF_S
@@ -226,6 +244,9 @@ class BrokerSession:
                 self._client = None
                 self._connected.clear()
                 self.state = SessionState.CONNECTING
+                for limit in self._waiting:
+                    limit.reschedule(asyncio.get_running_loop().time())
+                self._waiting.clear()
             if self.connections != before:
                 backoff_s = FIRST_BACKOFF_S
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
