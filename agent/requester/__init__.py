@@ -1,1 +1,1 @@
-"""The other end of the protocol: ask for footage, receive what was agreed, verify it, keep it as evidence."""
+"""The other end of the protocol: who asks, receives, opens, and keeps evidence that anyone can verify."""

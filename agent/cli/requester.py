@@ -1,0 +1,245 @@
+"""`doorward requester`: the other end. Ask for footage, receive what was released, verify it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+from agent.adapters.broker import BrokerAddress, BrokerSession
+from agent.adapters.clock import utc_ns
+from agent.cli.output import options, report
+from agent.core.encoding import format_time
+from agent.core.errors import BadInput
+from agent.core.timeline import parse_span
+from agent.requester import folder as names
+from agent.requester import key_file
+from agent.requester.asking import CONNECT_S, Question, ask, read_area
+from agent.requester.evidence import Check, Evidence
+from agent.requester.folder import TransferFolder
+from agent.requester.opening import verify_folder
+from agent.requester.receiving import Progress as News
+from agent.requester.receiving import Receiver, Stage
+
+_identity = click.option(
+    "--identity", "identity_path", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE",
+    help="The requester's identity file.",
+)  # fmt: skip
+_broker = click.option(
+    "--broker", "url", required=True, metavar="URL", help="mqtt://HOST:PORT or mqtts://USER:PASSWORD@HOST:PORT."
+)
+_ca = click.option(
+    "--ca", type=click.Path(path_type=Path, dir_okay=False), help="The authority that signed the broker's certificate."
+)
+
+_WORDS = {
+    Stage.RECEIVING: "receiving",
+    Stage.OPENING: "verifying",
+    Stage.VERIFIED: "[green]verified[/]",
+    Stage.FAILED: "[red]failed[/]",
+    Stage.STOPPED: "[yellow]stopped by the owner[/]",
+}
+
+
+@click.group()
+def requester() -> None:
+    """Ask for footage, receive what its owner released, and verify it."""
+
+
+@requester.command()
+@click.option("--agency", required=True, metavar="N", help="The name homeowners read.")
+@_identity
+@click.pass_context
+def init(context: click.Context, agency: str, identity_path: Path) -> None:
+    """Make keys, and the statement that homeowners pin."""
+    made = key_file.create(identity_path, agency, secrets.token_bytes(64), utc_ns())
+    document = {
+        "id": made.said.id,
+        "identity": str(identity_path),
+        "statement": str(made.statement_path),
+        "expires": made.said.expires,
+    }
+
+    def human(console: Console) -> None:
+        console.print(f"Keys are in {escape(str(identity_path))}; keep that file secret.")
+        console.print(f"Homeowners pin {escape(str(made.statement_path))}, good until {made.said.expires[:10]}.")
+
+    report(options(context), document, human)
+
+
+@requester.command("ask")
+@_identity
+@_broker
+@_ca
+@click.option("--area", required=True, metavar="LAT,LON,RADIUS_M|FILE", help="A circle, or a GeoJSON polygon.")
+@click.option("--from", "start", required=True, metavar="T", help="Beginning of the time asked about (RFC 3339).")
+@click.option("--to", "end", required=True, metavar="T", help="Its end: 15 minutes to 12 hours later.")
+@click.option("--case", "case_number", required=True, metavar="N", help="Case number.")
+@click.option("--incident", "incident_type", required=True, metavar="TYPE", help="Kind of incident.")
+@click.option("--message", required=True, metavar="TEXT", help="What the owner reads, at most 2,000 characters.")
+@click.option("--contact", required=True, metavar="TEXT", help="How the owner can reach you.")
+@click.option("--officer", default="", metavar="TEXT", help="Who asks.")
+@click.option("--purpose", default="", metavar="TEXT", help="What the footage is for.")
+@click.option("--retention", default="", metavar="TEXT", help="How long it will be kept.")
+@click.pass_context
+def ask_command(
+    context: click.Context,
+    /,
+    identity_path: Path,
+    url: str,
+    ca: Path | None,
+    area: str,
+    start: str,
+    end: str,
+    **words: str,
+) -> None:
+    """Sign a request and publish it. No answer means nothing: only a yes is ever heard."""
+    identity = key_file.load(identity_path)
+    question = Question(read_area(area), parse_span(start, end), **words)
+    asked = asyncio.run(ask(identity, BrokerAddress.parse(url, ca_file=ca), question, utc_ns()))
+    document = {"request": asked.id, "hash": asked.hash, "cells": asked.cells, "expires": asked.expires}
+
+    def human(console: Console) -> None:
+        console.print(f"Asked, as request {asked.id}. Homes in the area may answer until {asked.expires}.")
+        console.print("Only a yes is ever heard; 'doorward requester receive' takes what is released.")
+
+    report(options(context), document, human)
+
+
+@requester.command()
+@_identity
+@_broker
+@_ca
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for evidence.")
+@click.option("--for", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after so long.")
+@click.pass_context
+def receive(
+    context: click.Context, identity_path: Path, url: str, ca: Path | None, out: Path, seconds: float | None
+) -> int:
+    """Pull what owners released, verify and open it, a folder for each transfer. Ctrl-C stops; a later run goes on."""
+    opts = options(context)
+    identity = key_file.load(identity_path)
+    address = BrokerAddress.parse(url, ca_file=ca)
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} is a file; --out names a folder")
+    with _Board(opts.console) as board:
+        asyncio.run(_receive(identity, address, out, seconds, board))
+    document = {"transfers": [_news_document(news) for news in board.last.values()]}
+    report(opts, document, lambda console: _tell_transfers(console, list(board.last.values())))
+    return 1 if any(news.stage is Stage.FAILED for news in board.last.values()) else 0
+
+
+@requester.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.pass_context
+def verify(context: click.Context, folder: Path) -> int:
+    """Verify an evidence folder, offline, without any key of one's own."""
+    evidence = TransferFolder(folder)
+    if not evidence.has(names.OFFER):
+        raise BadInput(f"{folder} is not an evidence folder: it has no {names.OFFER}")
+    found = verify_folder(evidence)
+    document = {
+        "verified": found.verified,
+        "failed": msgspec.to_builtins(found.failed),
+        "clips": [
+            {"film": clip.film, "from": format_time(clip.start_ns), "to": format_time(clip.end_ns)}
+            for clip in found.clips
+        ],
+        "checks": found.checks,
+    }
+    report(options(context), document, lambda console: _tell_checks(console, found))
+    return 0 if found.verified else 1
+
+
+async def _receive(
+    identity: key_file.RequesterIdentity, address: BrokerAddress, out: Path, seconds: float | None, board: _Board
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with BrokerSession(address) as session:
+        await session.connected(CONNECT_S)
+        if seconds is not None:
+            loop.call_later(seconds, stop.set)
+        board.say(f"Listening at {address} for what owners release.")
+        await Receiver(identity, session, out, board.show).run(stop)
+
+
+class _Board:
+    """One progress bar a transfer, and the last news of each."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.fields[name]}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self.last: dict[str, News] = {}
+
+    def __enter__(self) -> _Board:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """One line above the bars."""
+        self._console.print(escape(text))
+
+    def show(self, news: News) -> None:
+        """Take in news of a transfer."""
+        self.last[news.transfer] = news
+        if news.transfer not in self._tasks:
+            self._tasks[news.transfer] = self._progress.add_task("", total=news.total_bytes, name=news.folder.name)
+        self._progress.update(self._tasks[news.transfer], completed=news.received_bytes, description=_WORDS[news.stage])
+
+
+def _news_document(news: News) -> dict[str, object]:
+    return {
+        "transfer": news.transfer,
+        "folder": str(news.folder),
+        "state": news.stage.value,
+        "received_bytes": news.received_bytes,
+        "total_bytes": news.total_bytes,
+        "failed": msgspec.to_builtins(news.failed),
+    }
+
+
+def _tell_transfers(console: Console, all_news: list[News]) -> None:
+    if not all_news:
+        console.print("Nothing was offered.")
+    for news in all_news:
+        console.print(f"{escape(str(news.folder))}: {_WORDS[news.stage]}")
+        if news.failed:
+            console.print(f"  {_sentence(news.failed)}")
+
+
+def _tell_checks(console: Console, found: Evidence) -> None:
+    for check in found.checks:
+        mark = "[green]✓[/]" if check.ok else "[red]✗[/]"
+        console.print(f"{mark} {escape(check.name)}: {escape(check.text)}")
+    for clip in found.clips:
+        console.print(f"{clip.film} shows {format_time(clip.start_ns)} to {format_time(clip.end_ns)}.")
+    if found.failed:
+        console.print(f"[red]Not verified:[/] {_sentence(found.failed)}")
+    else:
+        console.print("[green]Verified.[/]")
+
+
+def _sentence(check: Check) -> str:
+    return f"the check '{escape(check.name)}' of {escape(check.file)} failed: {escape(check.text)}"

@@ -1,0 +1,265 @@
+"""From a complete bundle to a verified folder, and that any byte changed anywhere is found and its file named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from agent.core import statements
+from agent.core.bundle import Receipt
+from agent.core.encoding import b64u, parse_time, to_json
+from agent.core.errors import BadInput
+from agent.core.statements import Kind
+from agent.requester import key_file
+from agent.requester.evidence import Evidence
+from agent.requester.folder import PartialBundle, TransferFolder
+from agent.requester.opening import open_bundle, verify_folder
+from tests.answered import Answered, answer
+
+
+def begin(answered: Answered, out: Path) -> TransferFolder:
+    """The folder as it is when the last block has come."""
+    folder = TransferFolder.of(out, "24/118", answered.transfer)
+    folder.make()
+    folder.write("offer.jws", answered.offer_token)
+    folder.write("request.jws", answered.request)
+    folder.write("requester.jws", answered.identity.statement)
+    with PartialBundle(folder, answered.bundle.size) as partial:
+        for offset in range(0, answered.bundle.size, 65_536):
+            partial.write(offset, answered.bytes[offset : offset + 65_536])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answered, TransferFolder, Evidence]:
+    """Two clips with sound, opened."""
+    base = tmp_path_factory.mktemp("evidence")
+    answered = answer(base, clips=2, sound=True)
+    folder = begin(answered, base / "out")
+    return answered, folder, open_bundle(folder, answered.identity, answered_time(answered))
+
+
+def answered_time(answered: Answered) -> int:
+    return parse_time(answered.offer.issued) + 5_000_000_000
+
+
+@pytest.fixture
+def copy(opened: tuple[Answered, TransferFolder, Evidence], tmp_path: Path) -> TransferFolder:
+    """A copy that may be spoilt."""
+    target = tmp_path / "copy"
+    shutil.copytree(opened[1].path, target)
+    return TransferFolder(target)
+
+
+def test_the_folder_has_what_the_page_says_and_verifies(opened: tuple[Answered, TransferFolder, Evidence]) -> None:
+    answered, folder, found = opened
+    assert found.verified, found.failed
+    assert folder.path.name == f"24-118_{answered.transfer}"
+    assert folder.complete
+    clip = ["header.json", "keys.json", "manifest.jws", "release", "video.records", "audio.records"]
+    wanted = {f"clips/{k}/{name}" for k in (0, 1) for name in clip} | {
+        *("offer.jws", "request.jws", "decision.jws", "receipt.jws", "requester.jws"),
+        *("clip-1.mp4", "clip-2.mp4", "report.json", "report.html"),
+    }
+    assert set(folder.files()) == wanted
+    again = verify_folder(folder)
+    assert again.verified, again.failed
+    assert [c.name for c in again.checks][:4] == ["requester", "request", "offer", "decision"]
+    assert [c.name for c in again.checks][-2:] == ["report", "report"]
+
+
+def test_private_files_are_private(opened: tuple[Answered, TransferFolder, Evidence]) -> None:
+    answered, folder, _ = opened
+    assert answered.identity.path.stat().st_mode & 0o077 == 0
+    assert folder.path.stat().st_mode & 0o077 == 0
+
+
+def test_keys_are_of_the_agreed_records_only(opened: tuple[Answered, TransferFolder, Evidence]) -> None:
+    _, folder, found = opened
+    keys = json.loads(folder.read("clips/0/keys.json"))
+    assert sorted(keys) == ["audio", "video"]
+    assert list(keys["video"]) == ["0", "3", "4", "5", "6", "7"]
+    assert found.clips[0].end_ns - found.clips[0].start_ns == 5_000_000_000
+    assert found.clips[0].sound
+
+
+def test_a_receipt_is_for_this_offer(opened: tuple[Answered, TransferFolder, Evidence]) -> None:
+    answered, folder, _ = opened
+    receipt = statements.unverified(Kind.RECEIPT, folder.read("receipt.jws"), Receipt)
+    assert receipt.bytes == answered.bundle.size
+    assert receipt.offer == b64u(statements.digest(answered.offer_token))
+
+
+NAMES = [
+    *("offer.jws", "request.jws", "decision.jws", "receipt.jws", "requester.jws", "clip-1.mp4", "clip-2.mp4"),
+    *("clips/1/header.json", "clips/0/manifest.jws", "clips/1/release", "clips/0/keys.json", "clips/1/video.records"),
+    *("clips/0/audio.records", "report.json", "report.html"),
+]
+
+
+def flip(data: bytearray) -> None:
+    """One bit of a letter in the middle; of what is JSON or base64, another letter."""
+    at = len(data) // 2
+    while chr(data[at]) in '{}[]",: \n_-':
+        at += 1
+    data[at] = ord("B") if data[at] == ord("A") else ord("A")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "spoil",
+    [flip, lambda d: d.append(0x20), lambda d: d.pop(), lambda d: d.clear()],
+    ids=["alter", "add", "cut", "empty"],
+)
+def test_any_change_of_any_file_is_found_and_the_file_named(
+    copy: TransferFolder, name: str, spoil: Callable[[bytearray], object]
+) -> None:
+    data = bytearray((copy.path / name).read_bytes())
+    spoil(data)
+    (copy.path / name).write_bytes(data)
+    found = verify_folder(copy)
+    assert not found.verified
+    assert found.failed is not None
+    # A release can be judged only with the requester's key or as part of what the doorbell signed for.
+    named = "offer.jws" if (name, spoil) == ("clips/1/release", flip) else name
+    assert found.failed.file == named
+    assert "\n" not in found.failed.text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_file_is_named(copy: TransferFolder, name: str) -> None:
+    (copy.path / name).unlink()
+    failed = verify_folder(copy).failed
+    assert failed is not None
+    assert failed.file == name
+
+
+@pytest.mark.parametrize("name", ["clip-3.mp4", "other.MOV", "clips/0/notes.txt"])
+def test_a_film_smuggled_in_is_found(copy: TransferFolder, name: str) -> None:
+    (copy.path / name).write_bytes(b"?")
+    failed = verify_folder(copy).failed
+    assert failed is not None
+    assert failed.file == name
+
+
+def test_notes_beside_the_evidence_do_no_harm(copy: TransferFolder) -> None:
+    (copy.path / "notes.txt").write_bytes(b"handed over on Monday")
+    assert verify_folder(copy).verified
+
+
+def test_statements_of_two_answers_do_not_mix(copy: TransferFolder, tmp_path: Path) -> None:
+    """Each statement of another, whole answer to the same requester is good in itself and wrong here."""
+    for name, named in [
+        ("request.jws", "request.jws"),
+        ("decision.jws", "decision.jws"),
+        ("receipt.jws", "receipt.jws"),
+        ("clips/0/manifest.jws", "clips/0/manifest.jws"),
+        ("clips/0/header.json", "clips/0/header.json"),
+    ]:
+        folder = tmp_path / name.replace("/", "-")
+        folder.mkdir()
+        other = answer(folder, clips=2, sound=True)
+        theirs = begin(other, folder / "out")
+        open_bundle(theirs, other.identity, answered_time(other))
+        spoilt = tmp_path / f"spoilt-{folder.name}"
+        shutil.copytree(copy.path, spoilt)
+        shutil.copy(theirs.path / name, spoilt / name)
+        failed = verify_folder(TransferFolder(spoilt)).failed
+        assert failed is not None
+        assert failed.file == named
+
+
+def test_opening_again_after_a_power_cut_gives_the_same_films(tmp_path: Path) -> None:
+    """Every file an interrupted opening may have left half-written is written anew."""
+    answered = answer(tmp_path)
+    folder = begin(answered, tmp_path / "out")
+    folder.write("clip-1.mp4", b"half a fi")
+    folder.write("receipt.jws", b"from before")
+    folder.write("clips/0/video.records", b"")
+    assert not folder.complete
+    assert open_bundle(folder, answered.identity, answered_time(answered)).verified
+    assert folder.complete
+    assert not folder.has("bundle.part")
+    assert verify_folder(folder).verified
+
+
+def test_a_release_for_somebody_else_gives_a_report_and_no_receipt(tmp_path: Path) -> None:
+    answered = answer(tmp_path)
+    folder = begin(answered, tmp_path / "out")
+    (tmp_path / "other").mkdir()
+    other = answer(tmp_path / "other").identity
+    mixed = key_file.RequesterIdentity(other.path, other.keys, answered.identity.statement, answered.identity.said)
+    found = open_bundle(folder, mixed, answered_time(answered))
+    assert not found.verified
+    assert not folder.has("receipt.jws")
+    assert folder.has("bundle.part")
+    assert json.loads(folder.read("report.json"))["verified"] is False
+    assert b"Not verified" in folder.read("report.html")
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_escapes_what_came_from_outside_and_runs_nothing(
+    opened: tuple[Answered, TransferFolder, Evidence],
+) -> None:
+    page = _Page()
+    page.feed(opened[1].read("report.html").decode())
+    kinds = [tag for tag, _ in page.tags]
+    assert "script" not in kinds
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert [a["src"] for tag, a in page.tags if tag == "video"] == ["clip-1.mp4", "clip-2.mp4"]
+    assert not any("://" in (a.get("src") or a.get("href") or "") for _, a in page.tags)
+    assert "Did your camera see <b>anybody</b>?" in page.text
+    assert "Springfield Police <Dept.>" in page.text
+    assert kinds.count("b") == 0
+    for part in ("24/118", "Det. Alvarez", "with sound", "Chain of custody", "Investigation & trial", "Verified"):
+        assert part in page.text
+
+
+def test_the_report_for_programs_names_span_and_hash_of_each_film(
+    opened: tuple[Answered, TransferFolder, Evidence],
+) -> None:
+    _, folder, found = opened
+    document = json.loads(folder.read("report.json"))
+    assert document["verified"] is True
+    assert [c["film"] for c in document["clips"]] == ["clip-1.mp4", "clip-2.mp4"]
+    assert document["clips"][0]["sha256"] == found.clips[0].film_sha256.hex()
+    assert document["request"]["case_number"] == "24/118"
+
+
+def test_an_identity_is_made_once_and_read_back(tmp_path: Path) -> None:
+    made = key_file.create(tmp_path / "k", "Agency", bytes(range(64)), 1_790_000_000 * 10**9)
+    read = key_file.load(tmp_path / "k")
+    assert (read.said, read.statement, read.keys.kid) == (made.said, made.statement, made.keys.kid)
+    assert made.statement_path.read_bytes() == made.statement
+    with pytest.raises(BadInput, match="is there already"):
+        key_file.create(tmp_path / "k", "Agency", bytes(64), 0)
+    with pytest.raises(BadInput, match="doorward requester init"):
+        key_file.load(tmp_path / "none")
+    (tmp_path / "bad").write_bytes(to_json({"format": "x"}))
+    with pytest.raises(BadInput):
+        key_file.load(tmp_path / "bad")
+
+
+def test_a_request_is_found_by_its_hash_only_if_it_was_sent(tmp_path: Path) -> None:
+    answered = answer(tmp_path)
+    digest = b64u(statements.digest(answered.request))
+    assert answered.identity.request(digest) == answered.request
+    assert answered.identity.request(b64u(bytes(32))) is None
+    assert answered.identity.request("../../etc/passwd") is None
