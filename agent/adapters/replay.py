@@ -1,7 +1,7 @@
 """Film files as if a camera saw them: one timeline over all files, at full speed or at the pace of life.
 
 Owns the sequence of files and the pace. How a file's packets are read is `passthrough` (H.264, untouched) and
-`transcode` (anything else, encoded once). Knows no daemon: it is iterated, synchronously; it yields what a camera would.
+`transcode` (anything else, encoded once). Knows no daemon: it is iterated, synchronously, and yields what cameras do.
 """
 
 from __future__ import annotations

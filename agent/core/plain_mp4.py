@@ -40,8 +40,12 @@ def remux_plain(init: bytes, fragments: Sequence[bytes]) -> Iterator[bytes]:
     fmt = parse_init(init)
     chunks: list[list[_Entry]] = []
     zero: int | None = None
+    reached = 0
     for fragment in fragments:
         samples = parse_fragment(fragment)
+        if samples[0].decode_ticks < reached:
+            raise Corrupt("The film's fragments are out of order; give them as they stand in the clip.")
+        reached = samples[-1].decode_ticks
         if zero is None:
             if not samples[0].key:
                 raise Corrupt("The film does not begin with a key frame; begin it at an earlier record.")
@@ -116,8 +120,8 @@ def _durations(entries: list[_Entry]) -> list[int]:
     """How long each sample lasts until the next is decoded, pauses between fragments included."""
     lasting = [after.decode_ticks - entry.decode_ticks for entry, after in pairwise(entries)]
     lasting.append(entries[-1].duration_ticks)
-    if any(not 0 <= duration <= _U32_MAX for duration in lasting):
-        raise Corrupt("The film's fragments are out of order; give them as they stand in the clip.")
+    if max(lasting) > _U32_MAX:
+        raise Corrupt("The film has a pause longer than plain MP4 can say; export the stretches around it.")
     return lasting
 
 
