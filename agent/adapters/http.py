@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from importlib.resources import files
@@ -119,7 +120,7 @@ class OwnerServer:
         except OSError as e:
             await self._runner.cleanup()
             raise Unavailable(
-                f"port {port} on {host} is not free for the owner's page ({e.strerror}); "
+                f"port {port} on {host} is not free for the owner's page ({os.strerror(e.errno or 0)}); "
                 "stop what uses it or choose another port"
             ) from e
         return int(self._runner.addresses[0][1])

@@ -20,7 +20,7 @@ from agent.cli.output import Options, options, report
 from agent.cli.tables import clip_table, local_time
 from agent.core.audit import AuditEntry, check_chain
 from agent.core.encoding import parse_time
-from agent.core.errors import Corrupt, Unavailable
+from agent.core.errors import Corrupt
 from agent.core.timeline import Span
 from agent.disclosure.desk import summary
 from agent.setup import open_state
@@ -96,13 +96,8 @@ def _repair(state: StateDirectory) -> list[str]:
 
 
 def _look(state: StateDirectory) -> tuple[list[Finding], int]:
-    try:
-        with WriterLock(state, "check"):
-            recording = False
-    except Unavailable:
-        recording = True
     with contextlib.closing(connect(state.database, read_only=True)) as db:
-        checker = Checker(Ring(state.ring), db, state.device_key(), recording=recording)
+        checker = Checker(Ring(state.ring), db, state.device_key())
         return list(checker.findings()), checker.clip_count()
 
 

@@ -1,6 +1,6 @@
 """The checker: proves the invariants of ring and database, and mends what can be mended without losing anything.
 
-It needs no key that opens video. With a recorder at work it looks at what is finished and lets the open clip be.
+It needs no key that opens video. It may run beside a recorder: an unfinished newest clip is nothing wrong.
 The invariants, by name: docs/design/storage.md.
 """
 
@@ -39,14 +39,12 @@ class Finding:
 class Checker:
     """Looks through one state directory."""
 
-    def __init__(self, ring: Ring, db: sqlite3.Connection, device: Ed25519PrivateKey, *, recording: bool) -> None:
-        """`recording`: another process is at work, so an unfinished newest clip is no finding."""
+    def __init__(self, ring: Ring, db: sqlite3.Connection, device: Ed25519PrivateKey) -> None:
         self._ring = ring
         self._index = Index(db)
         self._ledger = Ledger(db)
         self._db = db
         self._device = device
-        self._recording = recording
 
     def findings(self) -> Iterator[Finding]:
         """Everything that is not as it should be."""
@@ -64,14 +62,16 @@ class Checker:
     def _clips(self) -> Iterator[Finding]:
         known = {row.sequence: row for row in self._index.all()}
         before: tuple[int, str] | None = None
-        for sequence in self._ring.sequences():
+        sequences = list(self._ring.sequences())
+        for sequence in sequences:
             row = known.pop(sequence, None)
             try:
                 clip = self._ring.read(sequence)
             except Corrupt as e:
                 yield Finding("R1 a clip begins with a whole preamble", str(e), mendable=False)
                 continue
-            yield from self._clip(sequence, clip)
+            in_the_making = sequence == sequences[-1] and (row is None or row.state == "recording")
+            yield from self._clip(sequence, clip, in_the_making=in_the_making)
             yield from self._link(sequence, clip, before)
             before = (sequence, b64u(statements.digest(clip.manifest))) if clip.manifest else None
             if clip.manifest is None:
@@ -87,16 +87,17 @@ class Checker:
                 )
                 yield Finding("I1 the index is what the ring says", text, mendable=True)
         for sequence, row in known.items():
-            if not (self._recording and row.state == "recording"):
+            if row.state != "recording":
                 text = f"clip {sequence} is in the index but not in the ring"
                 yield Finding("I1 the index is what the ring says", text, mendable=True)
 
-    def _clip(self, sequence: int, clip: ClipFile) -> Iterator[Finding]:
+    def _clip(self, sequence: int, clip: ClipFile, *, in_the_making: bool) -> Iterator[Finding]:
         if read_header(clip.header).sequence != sequence:
             yield Finding("R2 a clip lies under its own number", f"{clip.path} holds another clip", mendable=False)
         if clip.manifest is None:
-            if not self._recording:
-                text = f"clip {sequence} was cut off and has no manifest yet"
+            # The newest may be in the making, or have been when power was lost: the next start closes it as cut.
+            if not in_the_making:
+                text = f"clip {sequence} has no manifest: it was cut off or is damaged"
                 yield Finding("R4 every ended clip has a manifest", text, mendable=True)
             return
         if clip.damaged:
