@@ -1,0 +1,226 @@
+/**
+ * Starts the page: finds out which doorbell this is and whether this browser has its key, then shows one view at a time.
+ * Owns the shell (name, status line, navigation, notices) and the routes; each view owns its screen.
+ */
+import { callOpen, Session } from "./api.js";
+import { parseTime } from "./encoding.js";
+import { Refused, words } from "./errors.js";
+import { followsOwnerSet } from "./identity.js";
+import { recall, remember } from "./keystore.js";
+import { device, requestList, status } from "./messages.js";
+import { h, s, trouble } from "./dom.js";
+import { count, RECORDING } from "./words.js";
+import { clipView } from "./views/clip.js";
+import { clipsView } from "./views/clips.js";
+import { logView } from "./views/log.js";
+import { pairView } from "./views/pair.js";
+import { requestView } from "./views/request.js";
+import { requestsView } from "./views/requests.js";
+import { settingsView } from "./views/settings.js";
+
+/**
+ * A screen. `update` hears what has changed (requests, clips, status, everything).
+ * @typedef {{node: HTMLElement, title: string, update?: (what: string) => Promise<void>, close?: () => void}} View
+ */
+
+/**
+ * @typedef {object} App what views may use
+ * @property {Session} session
+ * @property {import("./messages.js").Status} status as last heard
+ * @property {() => number} nowMs the doorbell's clock
+ * @property {boolean} ownersFollow whether the owner set is one this phone can account for
+ * @property {(text: string) => void} announce says it to screen readers
+ * @property {() => Promise<void>} reload shows the present view anew
+ */
+
+/** @type {Record<string, (app: App, id: string) => Promise<View>>} */
+const VIEWS = {
+  clips: (app, id) => (id ? clipView(app, id) : clipsView(app)),
+  requests: (app, id) => (id ? requestView(app, id) : requestsView(app)),
+  log: logView,
+  settings: settingsView,
+};
+
+const ICONS = {
+  clips: "M4 6h16v12H4zM10 9.5v5l4.5-2.5z",
+  requests: "M4 5h16v11H9l-5 4zM8 9h8M8 12h5",
+  log: "M6 3h12v18H6zM9 8h6M9 12h6M9 16h4",
+  settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4",
+};
+
+const main = h("main", { tabindex: "-1" });
+const live = h("p", { class: "unseen", "aria-live": "polite" });
+const notices = h("div", { class: "notices", "aria-live": "polite" });
+const line = h("p", { class: "status" });
+const name = h("strong", {}, "Doorward");
+const badge = h("span", { class: "badge", hidden: true });
+/** @type {View | null} */
+let shown = null;
+let routing = 0;
+
+/** @param {App} app */
+function showShell(app) {
+  const item = (/** @type {keyof typeof ICONS} */ view, /** @type {string} */ label) =>
+    h("a", { href: `#/${view}`, "data-view": view },
+      s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, s("path", { d: ICONS[view] })),
+      h("span", {}, label),
+      view === "requests" && badge);
+  const icon = h("img", { src: "/app/icon.svg", alt: "", width: 36, height: 36 });
+  const nav = h("nav", { "aria-label": "Main" }, item("clips", "Clips"), item("requests", "Requests"), item("log", "Log"), item("settings", "Settings"));
+  document.body.replaceChildren(h("header", { class: "top" }, icon, h("div", {}, name, line)), nav, notices, main, live);
+  window.addEventListener("hashchange", () => route(app));
+}
+
+/** @param {App} app */
+async function route(app) {
+  const turn = ++routing;
+  const [, view = "", id = ""] = location.hash.split("/");
+  const make = VIEWS[view] ?? VIEWS.clips;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.getAttribute("data-view") === (VIEWS[view] ? view : "clips")) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  let next;
+  try {
+    next = await make(app, decodeURIComponent(id));
+  } catch (error) {
+    next = { node: h("section", {}, h("h1", {}, "This cannot be shown"), trouble(words(error))), title: "Trouble" };
+  }
+  if (turn !== routing) return next.close?.();
+  shown?.close?.();
+  shown = next;
+  document.title = `${next.title} · ${app.status.name}`;
+  main.replaceChildren(next.node);
+  window.scrollTo(0, 0);
+  const heading = next.node.querySelector("h1");
+  heading?.setAttribute("tabindex", "-1");
+  heading?.focus({ preventScroll: true });
+  return undefined;
+}
+
+/** @param {App} app */
+async function readStatus(app) {
+  const asked = Date.now();
+  app.status = await app.session.get("/api/status", status);
+  const ahead = Number(parseTime(app.status.now) / 1_000_000n) - (asked + Date.now()) / 2;
+  app.nowMs = () => Date.now() + ahead;
+  const { doorbell } = app.session;
+  app.ownersFollow = await followsOwnerSet(doorbell.owners, app.status.owners, doorbell.id);
+  if (app.ownersFollow && doorbell.owners !== app.status.owners) {
+    doorbell.owners = app.status.owners;
+    await remember(doorbell);
+  }
+  name.textContent = app.status.name;
+  const { recording, clips, requests_waiting: waiting, broker } = app.status;
+  const parts = [RECORDING[recording], count(clips, "clip"), waiting > 0 && `${count(waiting, "request")} waiting`];
+  const text = parts.filter(Boolean).join(" · ") + (broker === "connecting" ? " · cannot reach the request service" : "");
+  line.textContent = text.charAt(0).toUpperCase() + text.slice(1);
+  line.classList.toggle("bad", recording === "stopped");
+  badge.textContent = String(waiting);
+  badge.hidden = waiting === 0;
+  badge.setAttribute("aria-label", `${waiting} waiting`);
+}
+
+/** @type {Set<string> | null} requests this page has told of; null until it has looked once */
+let told = null;
+
+/** @param {App} app */
+async function tellOfRequests(app) {
+  const { requests } = await app.session.get("/api/requests", requestList);
+  const asked = requests.filter((row) => row.state === "asked");
+  const before = told;
+  told = new Set([...(before ?? []), ...asked.map((row) => row.id)]);
+  for (const row of asked) {
+    if (before === null || before.has(row.id) || location.hash.endsWith(row.id)) continue;
+    const notice = h("aside", { class: "notice" },
+      h("p", {}, h("strong", {}, "Somebody asks for video. "), `${row.agency}, about: ${row.incident_type}. There is no hurry; ignoring it is a complete answer.`),
+      h("p", { class: "buttons" },
+        h("a", { class: "button", href: `#/requests/${row.id}`, onclick: () => notice.remove() }, "Look at it"),
+        h("button", { type: "button", onclick: () => notice.remove() }, "Not now")));
+    notices.append(notice);
+  }
+}
+
+/** @param {App} app */
+function hear(app) {
+  /** @type {Set<string>} */
+  const waiting = new Set();
+  let working = false;
+  // Changes come in bursts while something is recorded: what has piled up is looked at together.
+  const work = async () => {
+    if (working) return;
+    working = true;
+    while (waiting.size > 0) {
+      const what = [...waiting];
+      waiting.clear();
+      try {
+        await readStatus(app);
+        if (what.some((one) => one !== "clips")) await tellOfRequests(app);
+        for (const one of what) await shown?.update?.(one);
+      } catch (error) {
+        line.textContent = words(error);
+        line.classList.add("bad");
+      }
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    working = false;
+  };
+  const onChange = (/** @type {string} */ what) => {
+    waiting.add(what);
+    work();
+  };
+  const onLink = (/** @type {boolean} */ up) => {
+    document.body.classList.toggle("away", !up);
+    if (!up) line.textContent = "The doorbell does not answer. Trying again…";
+  };
+  app.session.listen(onChange, onLink, new AbortController().signal).catch((error) => notices.append(trouble(words(error))));
+}
+
+/** @param {Session} session */
+async function begin(session) {
+  /** @type {App} */
+  const app = {
+    session,
+    status: await session.get("/api/status", status),
+    nowMs: Date.now,
+    ownersFollow: false,
+    announce: (text) => (live.textContent = text),
+    reload: async () => void (await route(app)),
+  };
+  await readStatus(app);
+  if (location.pathname !== "/") history.replaceState(null, "", "/");
+  if (!location.hash) history.replaceState(null, "", app.status.requests_waiting > 0 ? "#/requests" : "#/clips");
+  showShell(app);
+  await route(app);
+  hear(app);
+}
+
+async function start() {
+  const here = location.pathname === "/pair" ? location.hash.slice(1) : "";
+  if (here) history.replaceState(null, "", "/pair"); // the secret must not stay in the address bar or the history
+  document.body.replaceChildren(main);
+  if (!globalThis.isSecureContext || !crypto.subtle) {
+    main.append(h("h1", {}, "This address is not safe enough"), trouble("A browser makes keys only on a protected page. Open this page by its https:// address."));
+    return;
+  }
+  try {
+    const found = await callOpen("/api/device", device);
+    const doorbell = await recall(found.id);
+    if (doorbell && doorbell.key === found.key) {
+      const session = new Session(doorbell);
+      try {
+        await session.open();
+        await begin(session);
+        return;
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error; // this browser's keys are not (or no longer) in the owner set
+      }
+    }
+    main.append(pairView(found, here, (paired) => begin(new Session(paired))));
+  } catch (error) {
+    main.replaceChildren(h("h1", {}, "Not connected"), trouble(words(error)),
+      h("p", {}, h("button", { type: "button", onclick: () => location.reload() }, "Try again")));
+  }
+}
+
+await start();

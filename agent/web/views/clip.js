@@ -1,0 +1,65 @@
+/** One clip: play it, see what is known of it, download it as an ordinary file. */
+import { openClip } from "../clip.js";
+import { button, facts, h, trouble } from "../dom.js";
+import { words } from "../errors.js";
+import { remux } from "../plain_mp4.js";
+import { endS, Player } from "../player.js";
+import { formatTime } from "../encoding.js";
+import { bytes, clock, day, duration } from "../words.js";
+
+const TRUST = {
+  synchronised: "set by the network's clock",
+  provisional: "uncertain: the doorbell's clock was not set yet",
+  replayed: "as named by whoever played the footage in",
+};
+
+/**
+ * @param {import("../main.js").App} app
+ * @param {string} id
+ * @returns {Promise<import("../main.js").View>}
+ */
+export async function clipView(app, id) {
+  const clip = await openClip(app.session, id);
+  const places = clip.track("video");
+  const last = places.length - 1;
+  const problems = h("div");
+  const fail = (/** @type {unknown} */ error) => problems.replaceChildren(trouble(words(error)));
+  const back = h("p", {}, h("a", { href: "#/clips" }, "‹ Clips"));
+  const heading = h("h1", {}, `${clock(clip.startNs)}, ${day(clip.startNs)}`);
+  const title = clock(clip.startNs);
+  if (last < 1) return { node: h("section", {}, back, heading, trouble("This clip ended before any video was in it.")), title };
+  const video = h("video", { controls: true, playsinline: true, preload: "none" });
+  const player = new Player(video, clip, 1, last, fail);
+  const motion = clip.manifest.motion.map(([start, end]) => `${clock(clip.startNs + BigInt(start))} – ${clock(clip.startNs + BigInt(end))}`);
+  const size = places.reduce((sum, place) => sum + place.length, 0);
+  const jumps = clip.manifest.motion.map(([start], i) =>
+    h("button", { type: "button", class: "small", onclick: () => player.seek(start / 1e9) }, `Go to movement ${clip.manifest.motion.length > 1 ? i + 1 : ""}`.trim()));
+  const node = h("section", { class: "clip" }, back, heading,
+    h("div", { class: "screen" }, video),
+    problems,
+    h("p", { class: "buttons" }, ...jumps, button({}, "Download", () => download(clip, last), fail)),
+    facts(
+      ["Length", duration(endS(places[last]))],
+      ["Movement", motion.join(", ") || "not known"],
+      clip.manifest.gaps.length > 0 && ["Gaps", clip.manifest.gaps.map(([start, end, why]) => `${duration((end - start) / 1e9)} at ${clock(clip.startNs + BigInt(start))}: ${why}`).join("; ")],
+      clip.manifest.ended === "cut" && ["End", "cut off: the doorbell lost its power"],
+      ["Time", TRUST[/** @type {keyof typeof TRUST} */ (clip.manifest.clock.trust)] ?? clip.manifest.clock.trust],
+      ["Sound", clip.track("audio").length > 0 ? "recorded; not played here" : "none recorded"],
+      ["Size", bytes(size)],
+      ["Signature", "✓ exactly as your doorbell recorded it"]));
+  return { node, title, close: () => player.close() };
+}
+
+/**
+ * @param {import("../clip.js").OpenedClip} clip
+ * @param {number} last
+ */
+async function download(clip, last) {
+  const init = await clip.record("video", 0);
+  const fragments = [];
+  for await (const { data } of clip.records("video", 1, last)) fragments.push(data);
+  const url = URL.createObjectURL(new Blob(remux(init, fragments), { type: "video/mp4" }));
+  const name = `doorward-${formatTime(clip.startNs).slice(0, 19).replace(/[:T]/g, "-")}.mp4`;
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser has taken the file over by then
+}

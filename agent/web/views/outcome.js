@@ -1,0 +1,212 @@
+/**
+ * What became of a request: the time to take a yes back, sending, the receipt; or a plain sentence where nothing was
+ * shared. Says “nothing has left your home” exactly as long as it is true.
+ */
+import { parseTime } from "../encoding.js";
+import { readDecision } from "../decision.js";
+import { button, facts, h, trouble } from "../dom.js";
+import { Corrupt, Refused, words } from "../errors.js";
+import { clipDetail, requestRow } from "../messages.js";
+import { checkReceipt } from "../request.js";
+import { bytes, clockExact, day, duration, grouped, moment, span } from "../words.js";
+
+/** @typedef {import("../main.js").App} App */
+/** @typedef {import("../messages.js").RequestDetail} RequestDetail */
+/** @typedef {import("../request.js").CheckedRequest} CheckedRequest */
+
+/**
+ * @param {App} app
+ * @param {RequestDetail} detail
+ * @param {CheckedRequest} checked
+ */
+export async function outcomeView(app, detail, checked) {
+  const stop = new AbortController();
+  const problems = h("div");
+  const step = (/** @type {string} */ name) => async () => {
+    await app.session.post(`/api/requests/${detail.row.id}/${name}`, {}, requestRow);
+    await app.reload();
+  };
+  const act = (/** @type {string} */ name, /** @type {string} */ label, kind = "") =>
+    button({ class: kind }, label, step(name), (error) => problems.replaceChildren(trouble(words(error))));
+  const stage = await STAGES[detail.row.state]({ app, detail, checked, act, signal: stop.signal });
+  const shared = detail.decision === null ? null : await whatWasShared(app, detail, checked, detail.decision);
+  const node = h("article", { class: "outcome" },
+    h("p", {}, h("a", { href: "#/requests" }, "‹ Requests")),
+    ...stage.nodes,
+    problems,
+    shared,
+    h("h2", {}, "The request"),
+    facts(["From", checked.said.requester.agency], ["What", checked.said.incident_type], ["Case", checked.said.case_number], ["Time", span(checked.said.from, checked.said.to)], ["Signed with", h("span", { class: "kid" }, grouped(checked.requester.id))]),
+    h("blockquote", {}, h("p", {}, checked.said.message)));
+  const refresh = async (/** @type {RequestDetail} */ fresh) => stage.refresh?.(fresh);
+  return { node, title: checked.said.requester.agency, close: () => stop.abort(), refresh };
+}
+
+/**
+ * @typedef {{app: App, detail: RequestDetail, checked: CheckedRequest, signal: AbortSignal,
+ *            act: (name: string, label: string, kind?: string) => HTMLButtonElement}} Scene
+ */
+/** @typedef {{nodes: HTMLElement[], refresh?: (detail: RequestDetail) => void}} Stage */
+
+/** @type {Record<import("../messages.js").RequestRow["state"], (scene: Scene) => Stage | Promise<Stage>>} */
+const STAGES = {
+  asked: () => ({ nodes: [h("h1", {}, "Waiting for your answer")] }),
+  agreed,
+  held: ({ act, checked }) => ({
+    nodes: [
+      h("h1", {}, "On hold"),
+      h("p", { class: "good" }, "Nothing has left your home."),
+      h("p", {}, `Take your time. ${checked.said.requester.agency} knows nothing of your yes yet.`),
+      h("p", { class: "buttons equal" }, act("undo", "Take it back"), act("resume", "Let it go on")),
+    ],
+  }),
+  sending,
+  delivered,
+  declined: () => plain("You shared nothing", "Nothing was sent, and they were not told. To them it looks as if there had been no video."),
+  expired: () => plain("This request has run out", "You did not answer, and nothing was sent. They were not told anything."),
+  stopped: ({ detail }) =>
+    plain("You stopped it", detail.row.sent_bytes > 0 ? `${bytes(detail.row.sent_bytes)} had been sent before you stopped. What had not been sent stays here.` : "Nothing had been sent."),
+  lapsed: ({ detail }) =>
+    plain("They did not fetch it in time", detail.row.sent_bytes > 0 ? `${bytes(detail.row.sent_bytes)} had been sent; the rest stays here.` : "Nothing was sent."),
+};
+
+/**
+ * @param {string} title
+ * @param {string} text
+ * @returns {Stage}
+ */
+function plain(title, text) {
+  return { nodes: [h("h1", {}, title), h("p", {}, text)] };
+}
+
+/** @param {Scene} scene */
+function agreed({ app, detail, act, signal }) {
+  const until = Number(parseTime(detail.row.undo_until ?? detail.row.received) / 1_000_000n);
+  const whole = Math.max(app.status.undo_s, 1);
+  const seconds = h("strong", { class: "seconds" });
+  const ring = h("progress", { class: "countdown", max: whole, "aria-hidden": "true" });
+  const text = h("p", { role: "timer" }, "Sending begins in ", seconds, ".");
+  let spoken = Infinity;
+  const tick = () => {
+    const left = Math.max(0, (until - app.nowMs()) / 1000);
+    seconds.textContent = duration(Math.ceil(left));
+    ring.value = left;
+    for (const mark of [20, 10, 5]) {
+      if (left <= mark && spoken > mark) {
+        if (spoken !== Infinity) app.announce(`Sending begins in ${mark} seconds`);
+        spoken = mark;
+      }
+    }
+    if (spoken === Infinity) spoken = left;
+  };
+  tick();
+  const timer = setInterval(tick, 250);
+  signal.addEventListener("abort", () => clearInterval(timer));
+  return {
+    nodes: [
+      h("h1", {}, "You said yes"),
+      h("p", { class: "good" }, "Nothing has left your home yet."),
+      text,
+      ring,
+      h("p", { class: "buttons equal" }, act("undo", "Take it back"), act("hold", "Hold")),
+    ],
+  };
+}
+
+/** @param {Scene} scene */
+function sending({ detail, act, checked }) {
+  const bar = h("progress", { max: 1, value: 0, "aria-label": "Sent so far" });
+  const text = h("p", {});
+  const refresh = (/** @type {RequestDetail} */ { row }) => {
+    bar.value = row.total_bytes > 0 ? row.sent_bytes / row.total_bytes : 0;
+    text.textContent =
+      row.sent_bytes === 0
+        ? `Offered to ${checked.said.requester.agency}. It goes out when they fetch it.`
+        : `${bytes(row.sent_bytes)} of ${bytes(row.total_bytes)} sent.`;
+  };
+  refresh(detail);
+  return {
+    nodes: [h("h1", {}, "Being sent"), text, bar, h("p", { class: "buttons" }, act("stop", "Stop what is left"))],
+    refresh,
+  };
+}
+
+/** @param {Scene} scene */
+async function delivered({ detail, checked }) {
+  const { agency, contact } = checked.said.requester;
+  const copied = h("span", { role: "status", class: "quiet" });
+  const message = `Case ${checked.said.case_number}: please delete the doorbell video I shared with you, and confirm that you have.`;
+  const ask = h("button", { type: "button" }, "Copy a message asking them to delete it");
+  ask.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(message);
+      copied.textContent = " Copied.";
+    } catch {
+      copied.textContent = ` Copying is not allowed here. The message: ${message}`;
+    }
+  });
+  return {
+    nodes: [
+      h("h1", {}, "Delivered"),
+      await proof(detail, checked),
+      h("p", {}, `${agency} has a copy now. You can ask them to delete it; we cannot make them.`),
+      contact ? h("p", { class: "quiet" }, "They gave this contact, which nobody has checked: ", contact) : h("p", { class: "quiet" }, "They gave no contact."),
+      h("p", {}, ask, copied),
+    ],
+  };
+}
+
+/**
+ * The receipt, verified here.
+ * @param {RequestDetail} detail
+ * @param {CheckedRequest} checked
+ */
+async function proof(detail, checked) {
+  try {
+    if (detail.receipt === null || detail.decision === null) throw new Corrupt("the doorbell keeps no receipt for this");
+    const said = await checkReceipt(detail.receipt, checked, detail.decision);
+    return h("p", { class: "good" }, `✓ Receipt: they signed that everything arrived, ${moment(said.received)}, ${bytes(said.bytes)}.`);
+  } catch (error) {
+    if (!(error instanceof Corrupt || error instanceof Refused)) throw error;
+    return trouble(`The receipt does not check out: ${error.message}`);
+  }
+}
+
+/**
+ * @param {App} app
+ * @param {RequestDetail} detail
+ * @param {CheckedRequest} checked
+ * @param {string} statement
+ */
+async function whatWasShared(app, detail, checked, statement) {
+  let decision;
+  try {
+    decision = await readDecision(statement, app.session.doorbell, checked.hash);
+  } catch (error) {
+    if (!(error instanceof Corrupt || error instanceof Refused)) throw error;
+    return trouble(`The decision kept by the doorbell does not check out: ${error.message}`);
+  }
+  if (decision.answer === "decline") return null;
+  const items = await Promise.all(decision.clips.map((clip) => sharedSeconds(app, detail, clip)));
+  return h("div", {},
+    h("h2", {}, detail.row.state === "agreed" || detail.row.state === "held" ? "What you agreed to share" : "What you shared"),
+    h("ul", { class: "plain" }, ...items),
+    facts(["Decided", moment(decision.issued)], ["Sound", decision.clips.some(({ tracks }) => tracks.length > 1) ? "included" : "left out"], ["Locked to key", h("span", { class: "kid" }, grouped(decision.key))]));
+}
+
+/**
+ * The exact seconds of one shared clip, as long as the doorbell still has it.
+ * @param {App} app
+ * @param {RequestDetail} detail
+ * @param {import("../decision.js").Decision["clips"][number]} shared
+ */
+async function sharedSeconds(app, detail, shared) {
+  const video = shared.tracks.find(({ track }) => track === "video");
+  const summary = detail.clips.find(({ id }) => id === shared.clip);
+  if (!summary || !video) return h("li", {}, "A clip that has since been deleted here");
+  const places = (await app.session.get(`/api/clips/${shared.clip}`, clipDetail)).records.filter(({ track }) => track === "video");
+  const zero = parseTime(summary.start);
+  const [first, last] = [places[video.first], places[video.last]];
+  const [from, to] = [zero + BigInt(first.start_ns), zero + BigInt(last.start_ns + last.duration_ns)];
+  return h("li", {}, h("strong", {}, `${clockExact(from)} – ${clockExact(to)}`), ` (${duration(Number(to - from) / 1e9)}), ${day(from)}`);
+}

@@ -1,0 +1,107 @@
+/**
+ * Review: who asks, what, where and when; their words; what is verified and what is only claimed; the clips; what
+ * sharing means. Two buttons of equal weight, nothing chosen beforehand, and no clock running against the owner.
+ */
+import { areaMap, contains } from "../area_map.js";
+import { button, facts, h } from "../dom.js";
+import { words } from "../errors.js";
+import { count, duration, grouped, moment, span, zone } from "../words.js";
+import { Offer } from "./offer.js";
+import { confirmDecline, confirmShare } from "./confirm.js";
+
+/**
+ * @param {import("../main.js").App} app
+ * @param {import("../messages.js").RequestDetail} detail
+ * @param {import("../request.js").CheckedRequest} checked
+ */
+export async function reviewView(app, detail, checked) {
+  const { said } = checked;
+  const share = h("button", { type: "button" });
+  const hint = h("p", { class: "hint", role: "status" });
+  const offers = detail.clips
+    .slice()
+    .reverse()
+    .map((clip) => new Offer(app, clip, checked, () => relabel()));
+  const relabel = () => {
+    const chosen = offers.filter((offer) => offer.choice);
+    share.textContent = chosen.length > 0 ? `Share ${count(chosen.length, "clip")}…` : "Share clips…";
+    hint.textContent = "";
+  };
+  relabel();
+  share.addEventListener("click", () => {
+    const chosen = offers.filter((offer) => offer.choice);
+    if (chosen.length > 0) return confirmShare(app, detail, checked, chosen);
+    hint.textContent = "Choose a clip first: tick “Include this clip” on those you want to share.";
+    offers.find((offer) => offer.usable)?.focus();
+    return undefined;
+  });
+  const failed = (/** @type {unknown} */ error) => (hint.textContent = words(error));
+  const decline = button({}, "Share nothing", () => confirmDecline(app, detail, checked), failed);
+  const node = h("article", { class: "review" },
+    h("p", {}, h("a", { href: "#/requests" }, "‹ Requests")),
+    h("h1", {}, `${said.requester.agency} asks for video`),
+    h("p", { class: "note" }, "This is a question, not an order. You may say no, and you need not give a reason. They are not told whether you have video. Doing nothing is a complete answer, too."),
+    asked(detail, checked),
+    h("h2", {}, "In their words"),
+    h("blockquote", {}, ...said.message.split("\n").map((line) => h("p", {}, line))),
+    h("div", { class: "trust" }, verified(detail, checked), claimed(checked)),
+    h("h2", {}, `Your ${offers.length === 1 ? "clip" : "clips"} from that time`),
+    h("p", { class: "quiet" }, "Only you see these. They are opened on this phone. Nothing is chosen until you choose it."),
+    ...offers.map((offer) => offer.node),
+    meaning(checked),
+    h("div", { class: "bar", role: "group", "aria-label": "Your answer" }, hint, decline, share));
+  return { node, title: said.requester.agency, close: () => offers.forEach((offer) => offer.close()), refresh: undefined };
+}
+
+/**
+ * @param {import("../messages.js").RequestDetail} detail
+ * @param {import("../request.js").CheckedRequest} checked
+ */
+function asked(detail, { said, fromNs, toNs }) {
+  return h("div", { class: "asked" },
+    facts(
+      ["What", said.incident_type],
+      ["Case", said.case_number],
+      ["When", h("span", {}, span(said.from, said.to), h("span", { class: "quiet" }, ` (${duration(Number((toNs - fromNs) / 1_000_000_000n))}, ${zone()})`))],
+      ["Answer", `whenever you like until ${moment(said.expires)}`]),
+    areaMap(said.area, detail.home));
+}
+
+/**
+ * @param {import("../messages.js").RequestDetail} detail
+ * @param {import("../request.js").CheckedRequest} checked
+ */
+function verified(detail, { said, requester }) {
+  return h("section", { class: "verified" },
+    h("h2", {}, "Checked by this phone"),
+    h("ul", {},
+      h("li", {}, "Signed with the key you trust as ", h("strong", {}, requester.agency), h("span", { class: "kid" }, grouped(requester.id))),
+      h("li", {}, "Not changed since it was signed"),
+      contains(said.area, detail.home) && h("li", {}, "Your home lies in the area asked about"),
+      h("li", {}, "The video would be locked to their key; nobody on the way can open it")));
+}
+
+/** @param {import("../request.js").CheckedRequest} checked */
+function claimed({ said }) {
+  const { officer, contact } = said.requester;
+  return h("section", { class: "claimed" },
+    h("h2", {}, "Only claimed by them"),
+    facts(
+      officer !== "" && ["Person", `“${officer}”`],
+      contact !== "" && ["Contact", `“${contact}”`],
+      ["Case", `“${said.case_number}”, “${said.incident_type}”`],
+      said.purpose !== "" && ["Use", `“${said.purpose}”`],
+      said.retention !== "" && ["Kept for", `“${said.retention}”`]),
+    h("p", { class: "quiet" }, "Nobody has checked these. To be sure, call the agency on a number you found yourself."));
+}
+
+/** @param {import("../request.js").CheckedRequest} checked */
+function meaning({ said }) {
+  return h("section", {},
+    h("h2", {}, "What sharing means"),
+    h("ul", { class: "plain" },
+      h("li", {}, `${said.requester.agency} gets a copy of exactly what you choose, second for second, without sound. The rest stays locked.`),
+      h("li", {}, "After your yes you have a while to take it back; nothing leaves your home until then."),
+      h("li", {}, "Once it has left, it cannot be fetched back. You can ask them to delete it; neither you nor we can make them."),
+      h("li", {}, "The people in the video were not asked. You decide to show it, not they.")));
+}

@@ -1,0 +1,52 @@
+/** What there is to know of the doorbell and of who can open its clips. */
+import { fromB64u, keyId } from "../encoding.js";
+import { facts, h, trouble } from "../dom.js";
+import { rawPublic, readOwnerSet } from "../identity.js";
+import { bytes, count, grouped, moment } from "../words.js";
+
+/**
+ * @param {import("../main.js").App} app
+ * @returns {Promise<import("../main.js").View>}
+ */
+export async function settingsView(app) {
+  const { doorbell } = app.session;
+  const own = await keyId(await rawPublic(doorbell.keys.decides));
+  const storage = h("div");
+  const people = h("div");
+  const fill = async () => {
+    const { status } = app;
+    storage.replaceChildren(
+      h("progress", { max: Math.max(1, status.budget_bytes), value: status.bytes, "aria-label": "Storage in use" }),
+      facts(
+        ["In use", `${bytes(status.bytes)} of ${bytes(status.budget_bytes)}`],
+        ["Clips", count(status.clips, "clip")],
+        status.oldest !== null && ["Oldest", moment(status.oldest)],
+        ["When full", "the oldest clips make room, except those kept for a request"]));
+    const set = readOwnerSet(status.owners, doorbell.id);
+    const owners = await Promise.all(set.owners.map(async (owner) => ({ name: owner.name, kid: await keyId(fromB64u(owner.decides, 32)) })));
+    const codes = await Promise.all(set.recovery.map((code) => keyId(fromB64u(code.decides, 32))));
+    people.replaceChildren(
+      ...(app.ownersFollow ? [] : [trouble("This list changed in a way your phone cannot account for. Somebody else may be able to open new clips; check the doorbell.")]),
+      h("ul", { class: "rows" },
+        ...owners.map(({ name, kid }) => person(kid === own ? `${name} (this phone)` : name, kid)),
+        ...codes.map((kid, i) => person(codes.length > 1 ? `Recovery code ${i + 1}` : "Recovery code", kid))),
+      h("p", { class: "quiet" }, "Clips are locked to these and to nothing else. The doorbell itself cannot open them."));
+  };
+  await fill();
+  const service = { connected: "connected", connecting: "trying to connect", off: "not set up" }[app.status.broker];
+  const node = h("section", {},
+    h("h1", {}, "Settings"),
+    h("h2", {}, "Doorbell"),
+    facts(["Name", app.status.name], ["Key id", h("span", { class: "kid" }, grouped(doorbell.id))], ["Request service", service]),
+    h("h2", {}, "Storage"), storage,
+    h("h2", {}, "Who can open your clips"), people);
+  return { node, title: "Settings", update: fill };
+}
+
+/**
+ * @param {string} name
+ * @param {string} kid
+ */
+function person(name, kid) {
+  return h("li", { class: "row" }, h("strong", {}, name), h("span", { class: "kid" }, grouped(kid)));
+}

@@ -1,0 +1,160 @@
+/**
+ * Plain words and local times for what the formats say in UTC, bytes and kebab-case.
+ */
+import { parseTime } from "./encoding.js";
+
+const LANGUAGE = navigator.language.startsWith("en") ? navigator.language : "en-GB";
+
+/** @param {Intl.DateTimeFormatOptions} options */
+const formatter = (options) => new Intl.DateTimeFormat(LANGUAGE, options);
+const CLOCK = formatter({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const CLOCK_SHORT = formatter({ hour: "2-digit", minute: "2-digit" });
+const CLOCK_EXACT = formatter({ hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1 });
+const DAY = formatter({ weekday: "long", day: "numeric", month: "long" });
+const DAY_SHORT = formatter({ weekday: "short", day: "numeric", month: "short" });
+const ZONE = formatter({ timeZoneName: "long" });
+
+/** @param {string | bigint} time RFC 3339, or UTC ns */
+function dateOf(time) {
+  return new Date(Number((typeof time === "bigint" ? time : parseTime(time)) / 1_000_000n));
+}
+
+/** 14:12:10. @param {string | bigint} time */
+export const clock = (time) => CLOCK.format(dateOf(time));
+
+/** 14:12:10.2. @param {string | bigint} time */
+export const clockExact = (time) => CLOCK_EXACT.format(dateOf(time));
+
+/** 14:12. @param {string | bigint} time */
+export const clockShort = (time) => CLOCK_SHORT.format(dateOf(time));
+
+/** Monday 23 November. @param {string | bigint} time */
+export const day = (time) => DAY.format(dateOf(time));
+
+/** Mon 23 Nov, 14:12. @param {string | bigint} time */
+export const moment = (time) => `${DAY_SHORT.format(dateOf(time))}, ${clockShort(time)}`;
+
+/**
+ * 14:10 – 14:40 on Monday 23 November; both days where it runs over midnight.
+ * @param {string | bigint} from
+ * @param {string | bigint} to
+ */
+export function span(from, to) {
+  if (day(from) === day(to)) return `${day(from)}, ${clockShort(from)} – ${clockShort(to)}`;
+  return `${moment(from)} – ${moment(to)}`;
+}
+
+/** Which zone the times are shown in. */
+export function zone() {
+  return ZONE.formatToParts(new Date()).find((part) => part.type === "timeZoneName")?.value ?? "local time";
+}
+
+/**
+ * 7.4 s, 40 s, 2 min 5 s.
+ * @param {number} seconds
+ */
+export function duration(seconds) {
+  if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 ? ` ${whole % 60} s` : ""}`;
+  return `${Math.floor(whole / 3600)} h${Math.floor((whole % 3600) / 60) ? ` ${Math.floor((whole % 3600) / 60)} min` : ""}`;
+}
+
+/** @param {number} count */
+export function bytes(count) {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  let at = 0;
+  let size = count;
+  while (size >= 999.5 && at < units.length - 1) {
+    size /= 1000;
+    at++;
+  }
+  return `${at === 0 || size >= 99.5 ? Math.round(size) : Number(size.toPrecision(2))} ${units[at]}`;
+}
+
+/**
+ * 1 clip, 2 clips.
+ * @param {number} n
+ * @param {string} thing
+ */
+export const count = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
+
+/** A key id in groups, to be compared by eye. @param {string} kid */
+export const grouped = (kid) => kid.replace(/(.{4})(?=.)/g, "$1 ");
+
+/** @type {Record<import("./messages.js").RequestRow["state"], string>} */
+export const STATE = {
+  asked: "Waits for your answer",
+  agreed: "You said yes; nothing sent yet",
+  held: "On hold; nothing sent",
+  sending: "Being sent",
+  declined: "You shared nothing",
+  expired: "Ran out without an answer",
+  stopped: "You stopped it",
+  delivered: "Delivered",
+  lapsed: "You said yes; it was not all fetched in time",
+};
+
+/** @type {Record<import("./messages.js").Status["recording"], string>} */
+export const RECORDING = {
+  waiting: "waiting for its camera",
+  watching: "watching",
+  recording: "recording now",
+  stopped: "not recording",
+};
+
+/** @type {Record<string, string>} */
+const AUDIT = {
+  started: "The doorbell started",
+  stopped: "The doorbell stopped",
+  "owners-changed": "The phones that may open your clips changed",
+  "request-received": "Somebody asked for video",
+  "request-refused": "A request was turned away unanswered",
+  prompted: "You were asked",
+  decided: "You answered",
+  undone: "You took your yes back",
+  held: "You put your yes on hold",
+  resumed: "You let it go on",
+  expired: "A request ran out without an answer",
+  "stopped-sharing": "You stopped sending",
+  lapsed: "The time to fetch a shared clip ran out",
+  offered: "A shared clip was offered to who asked",
+  sent: "Sending ended",
+  receipt: "The other side confirmed that it has everything",
+  evicted: "An old clip made room",
+};
+
+/** @type {Record<string, string>} */
+const REFUSALS = {
+  "too-large": "it was too large",
+  "unknown-requester": "nobody you trust had signed it",
+  "bad-signature": "its signature did not fit",
+  malformed: "it was malformed",
+  "wrong-key": "it named another key than the one you trust",
+  "issued-in-future": "it was dated in the future",
+  expired: "it had run out",
+  span: "it asked for too short or too long a time",
+  "future-span": "it asked for the future",
+  "area-size": "its area was too small or too large",
+  "not-here": "your home is not in its area",
+  blocked: "you have blocked who asked",
+  paused: "you have paused requests",
+  replayed: "it had come before",
+  "case-limit": "there were two in this case already",
+  "requester-limit": "there were too many from them this week",
+  "no-clips": "nothing was recorded at that time",
+};
+
+/**
+ * An entry of the audit chain as a sentence.
+ * @param {import("./messages.js").AuditEntry} entry
+ */
+export function audit({ what, details }) {
+  const text = AUDIT[what] ?? what;
+  if (what === "request-refused") return `${text}: ${REFUSALS[details.reason] ?? details.reason}`;
+  if (what === "request-received" && details.case) return `${text} in case ${details.case}`;
+  if (what === "decided") return `${text}: ${details.answer === "share" ? "share" : "share nothing"}`;
+  if ((what === "offered" || what === "sent") && typeof details.bytes === "number") return `${text} (${bytes(details.bytes)})`;
+  return text;
+}
