@@ -142,7 +142,7 @@ class Recorder:
         if isinstance(item, EncodedPacket):
             self._report.packets += 1
             self._report.end_ns = max(self._report.end_ns, item.pts_ns + item.duration_ns)
-            self._take_run(self._fragmenter.push(item))
+            self._take_runs(self._fragmenter.push(item))
         elif isinstance(item, LumaFrame):
             self._observe(item)
         elif isinstance(item, VideoFormat):
@@ -151,7 +151,7 @@ class Recorder:
             self._note_gap(item)
 
     def _finish(self) -> None:
-        self._take_run(self._fragmenter.flush())
+        self._take_runs(self._fragmenter.flush())
         for event in self._segmenter.finish(self._report.end_ns) if self._detector else []:
             self._apply(event)
         self._end_clip()
@@ -173,7 +173,7 @@ class Recorder:
     def _change_format(self, new: VideoFormat) -> None:
         """Other parameter sets need another init segment: the clip ends here and goes on in a next one."""
         if self._format is not None:
-            self._take_run(self._fragmenter.flush())
+            self._take_runs(self._fragmenter.flush())
             if self._current is not None:
                 self._roll_motion_ns = self._report.end_ns
                 self._end_clip()
@@ -182,7 +182,7 @@ class Recorder:
         self._format = new
 
     def _note_gap(self, gap: Gap) -> None:
-        self._take_run(self._fragmenter.flush())
+        self._take_runs(self._fragmenter.flush())
         self._report.gaps.append(gap)
         log.warning("no video from %.1f s to %.1f s: %s", gap.start_ns / 1e9, gap.end_ns / 1e9, gap.reason)
         if self._current is not None:
@@ -197,7 +197,7 @@ class Recorder:
             self._roll_motion_ns = event.motion_end_ns
             return
         self._roll_motion_ns = None
-        self._take_run(self._fragmenter.flush())
+        self._take_runs(self._fragmenter.settle())
         if self._current is not None:
             self._current.motion_end_ns = max(self._current.motion_start_ns, event.motion_end_ns)
         self._end_clip()
@@ -208,9 +208,11 @@ class Recorder:
         before = [n for n in keys if self._runs[n].start_ns <= start_ns]
         return before[-1] if before else keys[0] if keys else len(self._runs)
 
-    def _take_run(self, run: Run | None) -> None:
-        if run is None:
-            return
+    def _take_runs(self, runs: list[Run]) -> None:
+        for run in runs:
+            self._take_run(run)
+
+    def _take_run(self, run: Run) -> None:
         self._runs.append(run)
         if self._roll_motion_ns is not None and run.key:
             motion_ns, self._roll_motion_ns = self._roll_motion_ns, None

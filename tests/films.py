@@ -106,9 +106,8 @@ def decoded(path: Path) -> list[tuple[Fraction, bytes]]:
 def cut(packets: Sequence[EncodedPacket]) -> list[Run]:
     """All runs of a packet sequence."""
     fragmenter = Fragmenter()
-    runs = [run for packet in packets if (run := fragmenter.push(packet)) is not None]
-    last = fragmenter.flush()
-    return runs if last is None else [*runs, last]
+    runs = [run for packet in packets for run in fragmenter.push(packet)]
+    return runs + fragmenter.flush()
 
 
 def film_bytes(fmt: VideoFormat, runs: Sequence[Run]) -> tuple[bytes, list[bytes]]:

@@ -7,7 +7,7 @@ never decides when a clip begins. Source: ISO 14496-12 (boxes), ISO 14496-15 (av
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,7 +67,7 @@ class Run:
 
     @property
     def duration_ns(self) -> int:
-        """From the earliest picture until the latest is no longer shown. With B-frames neighbours may overlap."""
+        """From the earliest picture until the latest is no longer shown."""
         return max(packet.pts_ns + packet.duration_ns for packet in self.packets) - self.start_ns
 
     @property
@@ -77,15 +77,21 @@ class Run:
 
 
 class Fragmenter:
-    """Cuts a stream of packets into runs: before each key frame, and after one second (or 8 MiB) at the latest."""
+    """Cuts a stream of packets into runs: before each key frame, and after one second (or 8 MiB) at the latest.
+
+    With B-frames it cuts only where every picture shown before the cut is decoded before it, so that a film may end
+    behind any run without a hole. That is known some packets later, when a decoding time has passed the last picture
+    shown (pictures are never shown before they are decoded): runs come out that much later.
+    """
 
     def __init__(self) -> None:
         self._pending: list[EncodedPacket] = []
         self._size = 0
+        self._due: int | None = None  # the first pending packet that must begin another run
         self._last_dts_ns: int | None = None
 
-    def push(self, packet: EncodedPacket) -> Run | None:
-        """Takes the next packet in decoding order; returns the run it closes, if it closes one."""
+    def push(self, packet: EncodedPacket) -> list[Run]:
+        """Takes the next packet in decoding order; returns the runs it closes, mostly none."""
         if not 0 < len(packet.data) <= MAX_RUN_BYTES:
             raise BadInput(
                 f"A picture of {len(packet.data)} bytes is not possible here (1 to {MAX_RUN_BYTES}); "
@@ -96,15 +102,35 @@ class Fragmenter:
                 f"The source's decoding times run backwards ({self._last_dts_ns} ns, then {packet.dts_ns} ns); "
                 "replace or convert the source."
             )
-        closed = self._close(packet.dts_ns) if self._must_close_before(packet) else None
+        self._append(packet)
+        self._last_dts_ns = packet.dts_ns
+        runs = []
+        while self._due is not None and _shown_until(self._pending[: self._due]) <= packet.dts_ns:
+            runs.append(self._take(self._boundary(self._due)))
+        return runs
+
+    def settle(self) -> list[Run]:
+        """Closes everything up to the last picture that no later packet can come before: where a film may end."""
+        rest: list[EncodedPacket] = []
+        while self._pending and not self._complete(len(self._pending), rest):
+            rest.insert(0, self._pending.pop())
+        kept, self._pending, self._size, self._due = self._pending, [], 0, None
+        for packet in kept:
+            self._append(packet)
+        runs = self._take_all(rest[0].dts_ns if rest else None)
+        for packet in rest:
+            self._append(packet)
+        return runs
+
+    def flush(self) -> list[Run]:
+        """Closes everything: at the end of the source, at a gap, or when the format changes."""
+        return self._take_all(None)
+
+    def _append(self, packet: EncodedPacket) -> None:
+        if self._due is None and self._must_close_before(packet):
+            self._due = len(self._pending)
         self._pending.append(packet)
         self._size += len(packet.data)
-        self._last_dts_ns = packet.dts_ns
-        return closed
-
-    def flush(self) -> Run | None:
-        """Closes what is pending: at the end, at a gap, or when the format changes."""
-        return self._close(None)
 
     def _must_close_before(self, packet: EncodedPacket) -> bool:
         if not self._pending:
@@ -116,13 +142,42 @@ class Fragmenter:
             or len(self._pending) >= MAX_RUN_PACKETS
         )
 
-    def _close(self, next_dts_ns: int | None) -> Run | None:
-        if not self._pending:
-            return None
-        run = Run(tuple(self._pending), next_dts_ns)
-        self._pending.clear()
-        self._size = 0
+    def _boundary(self, due: int) -> int:
+        """Where to cut at or before `due`: a key frame always begins a run; else the last place that leaves no hole."""
+        if self._pending[due].key:
+            return due
+        earliest = min(packet.pts_ns for packet in self._pending[due:])
+        for at in range(due, 0, -1):
+            if _shown_until(self._pending[:at]) < earliest:
+                return at
+            earliest = min(earliest, self._pending[at - 1].pts_ns)
+        return due
+
+    def _complete(self, count: int, rest: list[EncodedPacket]) -> bool:
+        """Whether nothing decoded after the first `count` pending packets is shown before the last of them."""
+        assert self._last_dts_ns is not None, "a pending packet has left its decoding time"
+        shown = _shown_until(self._pending[:count])
+        return shown <= self._last_dts_ns and all(shown < packet.pts_ns for packet in rest)
+
+    def _take_all(self, next_dts_ns: int | None) -> list[Run]:
+        runs = []
+        while self._due is not None:
+            runs.append(self._take(self._boundary(self._due)))
+        if self._pending:
+            runs.append(Run(tuple(self._pending), next_dts_ns))
+        self._pending, self._size = [], 0
+        return runs
+
+    def _take(self, count: int) -> Run:
+        run = Run(tuple(self._pending[:count]), self._pending[count].dts_ns)
+        rest, self._pending, self._size, self._due = self._pending[count:], [], 0, None
+        for packet in rest:
+            self._append(packet)
         return run
+
+
+def _shown_until(packets: Sequence[EncodedPacket]) -> int:
+    return max(packet.pts_ns for packet in packets)
 
 
 @dataclass(frozen=True, slots=True)

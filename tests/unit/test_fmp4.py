@@ -63,6 +63,47 @@ def test_runs_hold_every_packet_and_end_where_the_spec_says(packets: list[Encode
         assert run.start_ns + run.duration_ns == max(p.pts_ns + p.duration_ns for p in run.packets)
 
 
+@st.composite
+def reordered(draw: st.DrawFn) -> list[EncodedPacket]:
+    """A stream as encoders make it: anchors a few pictures apart, the B-frames between them decoded after the later."""
+    packets: list[EncodedPacket] = []
+    shown, frame_ns = 0, draw(st.sampled_from([33_000_000, 40_000_000, 100_000_000]))
+    order: list[tuple[int, bool]] = [(0, True)]
+    while len(order) < draw(st.integers(20, 80)):
+        group = draw(st.integers(1, 4))
+        key = draw(RARELY)
+        order.append((shown + group, key))
+        order += [(n, False) for n in draw(st.permutations(range(shown + 1, shown + group)))]
+        shown += group
+    delay = max(n - position for position, (n, _) in enumerate(order)) + 4
+    for position, (n, key) in enumerate(order):
+        dts = min((position - delay), n) * frame_ns
+        packets.append(EncodedPacket(b"x", n * frame_ns, dts, frame_ns, key))
+    return packets
+
+
+@given(reordered())
+def test_a_film_may_end_behind_any_run_without_a_hole(packets: list[EncodedPacket]) -> None:
+    runs = cut(packets)
+    assert [p for run in runs for p in run.packets] == packets
+    for n, run in enumerate(runs[:-1]):
+        if not runs[n + 1].key:
+            shown = max(p.pts_ns for p in run.packets)
+            assert all(shown < p.pts_ns for later in runs[n + 1 :] for p in later.packets)
+
+
+@given(reordered(), st.data())
+def test_a_film_settled_at_any_moment_has_no_hole(packets: list[EncodedPacket], data: st.DataObject) -> None:
+    moment = data.draw(st.integers(1, len(packets)))
+    fragmenter = Fragmenter()
+    runs = [run for packet in packets[:moment] for run in fragmenter.push(packet)]
+    runs += fragmenter.settle()
+    kept = [p.pts_ns for run in runs for p in run.packets]
+    assert set(kept) == {p.pts_ns for p in packets if p.pts_ns <= max(kept, default=-1)}
+    after = [run for packet in packets[moment:] for run in fragmenter.push(packet)] + fragmenter.flush()
+    assert [p for run in [*runs, *after] for p in run.packets] == packets, "nothing is lost over it"
+
+
 @given(streams(), st.sampled_from([10, 1000, 12_800, 90_000, 1_000_000, 10_000_000]))
 def test_fragments_say_when_each_packet_is_decoded_and_shown(packets: list[EncodedPacket], timescale: int) -> None:
     runs = cut(packets)
