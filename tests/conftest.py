@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from agent.demo.scene import cached_scene
+
 ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests never touch the state directory of a doorbell on this machine."""
-    os.environ.setdefault("DOORWARD_STATE", "/nonexistent/doorward-tests")
+    """Tests never touch the state directory of a doorbell on this machine, and render the doorstep once."""
+    os.environ["DOORWARD_STATE"] = "/nonexistent/doorward-tests"
+    os.environ["XDG_CACHE_HOME"] = str(ROOT / ".cache")
+
+
+@pytest.fixture(scope="session")
+def scene() -> Path:
+    """The rendered doorstep."""
+    return cached_scene(ROOT / ".cache" / "doorward")
 
 
 @pytest.fixture(scope="session")

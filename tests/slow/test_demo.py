@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.demo.scene import cached_scene
 from tests.slow.conftest import (
     doorward,
     doorward_json,
@@ -72,10 +70,8 @@ def test_real_footage_goes_the_whole_way(shared_dir: Path, tmp_path: Path, name:
     judge(doorward_json("demo", "--yes", "--keep", tmp_path, "--footage", source), source, tmp_path)
 
 
-def test_the_rendered_doorstep_goes_the_whole_way(tmp_path: Path) -> None:
-    outcome = doorward_json("demo", "--yes", "--keep", tmp_path)
-    scene = cached_scene(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "doorward")
-    judge(outcome, scene, tmp_path)
+def test_the_rendered_doorstep_goes_the_whole_way(scene: Path, tmp_path: Path) -> None:
+    judge(doorward_json("demo", "--yes", "--keep", tmp_path), scene, tmp_path)
 
 
 def test_the_same_through_mosquitto_and_again_in_the_same_directory(tmp_path: Path, mosquitto: str) -> None:

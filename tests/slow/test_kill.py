@@ -12,7 +12,6 @@ import pytest
 
 from agent.core import identity
 from agent.core.sealing import ClipKeys, header_hash, open_record, unwrap_clip_key
-from agent.demo.scene import cached_scene
 from agent.store.ring import ClipReader, Ring
 from tests.slow.conftest import doorward_json
 
@@ -32,11 +31,6 @@ def open_everything(state: Path, code: str) -> int:
                 open_record(secret, reader.read(record.offset, record.length))
                 opened += 1
     return opened
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return cached_scene(tmp_path_factory.mktemp("scene"))
 
 
 def test_kill_9_in_the_middle_of_recording(tmp_path: Path, scene: Path) -> None:
