@@ -11,6 +11,7 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
+from agent.adapters.luma import luma_plane
 from agent.core.fmp4 import Fragmenter, Run, init_segment, render_fragment
 from agent.core.frame import EncodedPacket, VideoFormat
 
@@ -97,10 +98,7 @@ def decoded(path: Path) -> list[tuple[Fraction, bytes]]:
     with av.open(str(path)) as container:
         track = container.streams.video[0]
         track.codec_context.thread_count = 1
-        return [
-            (frame.pts * track.time_base, frame.to_ndarray(format="gray").tobytes())
-            for frame in container.decode(track)
-        ]
+        return [(frame.pts * track.time_base, luma_plane(frame).tobytes()) for frame in container.decode(track)]
 
 
 def cut(packets: Sequence[EncodedPacket]) -> list[Run]:

@@ -48,7 +48,7 @@ def open_footage(path: Path) -> Iterator[tuple[av.container.InputContainer, av.v
         raise BadInput(f"{path} is not a file; name a film file.")
     try:
         size = path.stat().st_size
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except PermissionError as error:
         raise BadInput(f"{path} may not be read by this user; change its permissions.") from error
     except av.error.InvalidDataError as error:
@@ -104,6 +104,9 @@ def declared_duration_ns(container: av.container.InputContainer, track: av.video
     if not any(name in container.format.name for name in _TELL_THEIR_LENGTH):
         return None
     said = []
+    if "avi" in container.format.name and track.frames and track.time_base is not None:
+        # libav shortens the duration of an AVI that was cut off, but not the number of pictures its header gives.
+        return int(track.frames * track.time_base * SECOND_NS)
     if track.duration is not None and track.time_base is not None:
         said.append(int(track.duration * track.time_base * SECOND_NS))
     # The container's own length counts sound too: it bounds the film's only where the film is all there is, or

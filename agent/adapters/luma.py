@@ -61,7 +61,7 @@ def luma_plane(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
     """The brightness plane, (height, width), not copied where the decoder gives one: valid as long as `frame` is."""
     component = frame.format.components[0]
     if not component.is_luma or frame.format.is_big_endian or component.bits not in (8, 10, 12, 14, 16):
-        frame = frame.reformat(format="gray")
+        frame = frame.reformat(format="yuv420p")
         component = frame.format.components[0]
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height]

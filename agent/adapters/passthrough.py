@@ -22,11 +22,14 @@ from agent.adapters.packets import read_packets
 from agent.adapters.times import TickClock, Times
 from agent.core import h264
 from agent.core.errors import BadInput
+from agent.core.fmp4 import SECOND_NS
 from agent.core.frame import EncodedPacket, Gap, SourceItem, VideoFormat
 from agent.core.packing import Packing
 
 # A decoder holds back at most 16 pictures (H.264 A.3.1); one that gave none for this long gives none at all.
 _MAX_HELD: Final = 64
+# A pause no film makes on its own: packets are missing.
+_PAUSE_NS: Final = SECOND_NS
 _WITHOUT_PRESENTATION_TIMES: Final = frozenset({"avi", "h264"})
 
 
@@ -54,6 +57,7 @@ class _Unit:
     key: bool
     idr: bool
     disposable: bool
+    continues: bool
     format: VideoFormat | None
     damage: str | None
     times: Times | None = None
@@ -87,38 +91,49 @@ class PassThrough:
         self._times_from_decoder = container.format.name in _WITHOUT_PRESENTATION_TIMES
         self._depth = int(track.codec_context.reorder_depth)
         self._last_dts: int | None = None
+        self._losses = _Losses()
+        self._begins_ns: int | None = None
+        self._reached_ns = clock.end_ns
 
     def items(self) -> Iterator[SourceItem]:
         """Formats, packets, brightness planes and gaps, in the order a recorder needs them."""
         self._track.codec_context.copy_opaque = True
         steps = self._steps()
-        if self._times_from_decoder:
-            steps = _in_shown_order(steps)
-        losses = _Losses()
-        begins_ns: int | None = None
-        for step in steps:
+        for step in _in_shown_order(steps, self._depth) if self._times_from_decoder else steps:
             if step.unit is not None:
-                unit, times = step.unit, self._stamped(step.unit)
-                if begins_ns is None and not unit.key:
-                    unit.damage = unit.damage or "the footage begins in the middle of a group of pictures"
-                if unit.damage:
-                    losses.add(times, unit.damage)
-                else:
-                    yield from losses.taken()
-                    if times.jumped:
-                        yield Gap(times.pts_ns, times.pts_ns, "the footage's clock was set back here")
-                    if unit.format is not None:
-                        yield unit.format
-                    begins_ns = times.pts_ns if begins_ns is None else begins_ns
-                    # Before the first key frame on screen: such a picture refers to others the file does not have.
-                    if times.pts_ns >= begins_ns:
-                        yield EncodedPacket(unit.data, times.pts_ns, times.dts_ns, times.duration_ns, unit.key)
+                yield from self._unit_items(step.unit)
             for unit, frame in step.shown:
                 if unit.times is not None and not unit.damage:
                     luma = self._sampler.take(frame, unit.times.pts_ns)
                     if luma is not None:
                         yield luma
-        yield from losses.taken()
+        yield from self._losses.taken()
+
+    def _unit_items(self, unit: _Unit) -> Iterator[SourceItem]:
+        times = self._stamped(unit)
+        if self._begins_ns is None and not unit.key:
+            unit.damage = unit.damage or "the footage begins in the middle of a group of pictures"
+        if unit.damage:
+            self._losses.add(times, unit.damage)
+            return
+        gaps = list(self._losses.taken())
+        if times.jumped:
+            gaps.append(Gap(times.pts_ns, times.pts_ns, "the footage's clock was set back here"))
+        elif not gaps and (not unit.continues or times.pts_ns - self._reached_ns > self._longest_pause_ns(unit, times)):
+            gaps.append(Gap(min(self._reached_ns, times.pts_ns), times.pts_ns, "pictures are missing in the footage"))
+        yield from gaps
+        if unit.format is not None:
+            yield unit.format
+        if self._begins_ns is None:
+            self._begins_ns = times.pts_ns
+        # Before the first key frame on screen: such a picture refers to others the file does not have.
+        if times.pts_ns >= self._begins_ns:
+            self._reached_ns = max(self._reached_ns, times.pts_ns + times.duration_ns)
+            yield EncodedPacket(unit.data, times.pts_ns, times.dts_ns, times.duration_ns, unit.key)
+
+    def _longest_pause_ns(self, unit: _Unit, times: Times) -> int:
+        """A longer one means that pictures are missing. At an IDR picture counting them does not tell."""
+        return min(_PAUSE_NS, 5 * times.duration_ns) if unit.idr and self._begins_ns is not None else _PAUSE_NS
 
     def _stamped(self, unit: _Unit) -> Times:
         if unit.times is None:
@@ -148,21 +163,25 @@ class PassThrough:
         return [(frame.opaque, frame) for frame in frames if isinstance(frame.opaque, _Unit)]
 
     def _unit(self, packet: Packet[VideoStream]) -> _Unit:
-        duration = packet.duration or 0
+        duration = packet.duration if packet.duration and packet.duration > 0 else self._clock.frame_ticks
         pts = None if self._times_from_decoder else packet.pts
-        dts = self._decoding_time(packet, max(1, duration))
+        dts = self._decoding_time(packet, duration)
         raw = bytes(packet)
         if packet.has_sidedata("new_extradata"):
             self._packing.configure(bytes(packet.get_sidedata("new_extradata")))
         try:
             units = self._packing.split(raw)
             fmt = self._packing.format_at(units) if packet.is_keyframe else None
+            continues = self._packing.continues(units)
             damage = "part of a picture is missing in the footage" if packet.is_corrupt else None
         except BadInput as error:
-            return _Unit(b"", pts, dts, duration, False, False, False, None, str(error))
+            self._packing.interrupted()
+            return _Unit(b"", pts, dts, duration, False, False, False, True, None, str(error))
         idr = any(h264.unit_type(unit) == h264.SLICE_IDR for unit in units)
         data = self._packing.joined(raw, units)
-        return _Unit(data, pts, dts, duration, packet.is_keyframe or idr, idr, h264.is_disposable(units), fmt, damage)
+        return _Unit(
+            data, pts, dts, duration, packet.is_keyframe or idr, idr, h264.is_disposable(units), continues, fmt, damage
+        )
 
     def _decoding_time(self, packet: Packet[VideoStream], step: int) -> int:
         dts = packet.dts
@@ -195,14 +214,15 @@ class _Losses:
             yield gap
 
 
-def _in_shown_order(steps: Iterator[_Step]) -> Iterator[_Step]:
+def _in_shown_order(steps: Iterator[_Step], depth: int) -> Iterator[_Step]:
     """Gives each unit its `pts`: the decoder's order of output tells which picture is shown in which place.
 
-    Places are the decoding times since the last IDR picture, which is where counting can begin anew (H.264 7.4.1.2.4).
-    A unit is held back until its place is known.
+    Places are the decoding times since the last IDR picture, which is where counting can begin anew (H.264 7.4.1.2.4),
+    later by the decoder's `depth` in pictures. A unit is held back until its place is known.
     """
     held: deque[_Step] = deque()
     period = _Period([])
+    delay: int | None = None
     for step in steps:
         if step.unit is not None:
             if step.unit.idr:
@@ -212,7 +232,9 @@ def _in_shown_order(steps: Iterator[_Step]) -> Iterator[_Step]:
         held.append(step)
         for unit, _ in step.shown:
             if unit.period is not None:
-                unit.pts = unit.period.next_place()
+                if delay is None:
+                    delay = depth * (period.places[1] - period.places[0]) if len(period.places) > 1 else 0
+                unit.pts = unit.period.next_place() + delay
         while held and (step.unit is None or _placed(held[0].unit, period) or len(held) > _MAX_HELD):
             first = held.popleft()
             if first.unit is not None and first.unit.pts is None:

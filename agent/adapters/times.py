@@ -16,6 +16,8 @@ from agent.core.fmp4 import MAX_TIMESCALE, SECOND_NS
 
 # A step back by more is a clock set anew in the middle of the file; by less, a muxer's untidiness.
 _UNTIDY_NS: Final = SECOND_NS
+_USUAL_RATE: Final = Fraction(25)
+_FASTEST_RATE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,18 @@ class TickClock:
     """Stamps the packets of one track, in decoding order.
 
     `start_ns`: where on the timeline the file begins; `after_dts_ns`: the last decoding time before it, if any.
+    `frame_ticks`: how long a picture usually lasts.
     """
 
     def __init__(self, track: av.video.VideoStream, start_ns: int, after_dts_ns: int | None) -> None:
         time_base = track.time_base or Fraction(1, 90_000)
-        rate = track.average_rate or track.guessed_rate or Fraction(25)
+        rate = track.average_rate or track.guessed_rate or _USUAL_RATE
+        if not 1 <= rate <= _FASTEST_RATE:
+            rate = _USUAL_RATE
         self._base = time_base
         # Whole ticks of the file stay whole in the film, unless the file's clock is finer than a film's may be.
         self.timescale = time_base.denominator if time_base.denominator <= MAX_TIMESCALE else 1_000_000
-        self._frame_ticks = max(1, round(1 / (rate * time_base)))
+        self.frame_ticks = max(1, round(1 / (rate * time_base)))
         self._last_dts_ticks = None if after_dts_ns is None else self._ceil_ticks(after_dts_ns)
         self._start_ticks = self._ceil_ticks(start_ns)
         self._shift: int | None = None
@@ -49,7 +54,7 @@ class TickClock:
 
     def stamp(self, pts: int | None, dts: int, duration: int) -> Times:
         """The times of the next packet. `pts` None: shown when decoded. A `duration` of 0 or less is not known."""
-        duration = duration if duration > 0 else self._frame_ticks
+        duration = duration if duration > 0 else self.frame_ticks
         shown = dts if pts is None else pts
         jumped = False
         if self._shift is None:

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from agent.adapters.luma import LumaSampler
 from agent.adapters.packets import read_packets
-from agent.adapters.times import TickClock, Times
+from agent.adapters.times import TickClock
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import SECOND_NS
 from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem
@@ -38,7 +38,8 @@ class _InFlight:
     """What goes out together once the encoder gives the picture's packet: gap, then packet, then luma."""
 
     gap: Gap | None
-    times: Times
+    time_ns: int
+    duration_ns: int
     luma: LumaFrame | None
 
 
@@ -77,23 +78,26 @@ class Transcoder:
             return
         for frame in frames:
             size = (max(2, frame.width & ~1), max(2, frame.height & ~1))
-            if self._encoder is None or self._encoder.size != size:
+            if (frame.width, frame.height, frame.format.name) != (*size, _PIXELS):
+                frame = _with_time_of(frame, frame.reformat(*size, format=_PIXELS))
+            if self._encoder is None or not self._encoder.takes(frame):
                 yield from self._finish()
-                self._encoder = _Encoder(
-                    size, self._clock.timescale, self._rate, self._track.codec_context.thread_count
-                )
+                threads = self._track.codec_context.thread_count
+                self._encoder = _Encoder(frame, self._clock.timescale, self._rate, threads)
             yield from self._encode(self._encoder, frame)
 
     def _encode(self, encoder: _Encoder, frame: av.VideoFrame) -> Iterator[SourceItem]:
         before_ns = self._clock.end_ns
         ticks = self._ticks(frame)
         times = self._clock.stamp(ticks, ticks, frame.duration or 0)
+        # Of the two times only that of decoding always rises, and here they are one.
+        time_ns = times.dts_ns
         gap = None
-        if self._lost and times.pts_ns > before_ns:
-            gap = Gap(before_ns, times.pts_ns, "a damaged stretch of the footage cannot be decoded")
+        if self._lost and time_ns > before_ns:
+            gap = Gap(before_ns, time_ns, "a damaged stretch of the footage cannot be decoded")
         self._lost = False
-        self._in_flight.append(_InFlight(gap, times, self._sampler.take(frame, times.pts_ns)))
-        yield from self._out(encoder, encoder.encode(frame, times.pts_ns))
+        self._in_flight.append(_InFlight(gap, time_ns, times.duration_ns, self._sampler.take(frame, time_ns)))
+        yield from self._out(encoder, encoder.encode(frame, time_ns))
 
     def _finish(self) -> Iterator[SourceItem]:
         if self._encoder is not None:
@@ -111,8 +115,8 @@ class Transcoder:
             fmt = encoder.packing.format_at(units) if packet.is_keyframe else None
             if fmt is not None:
                 yield fmt
-            data, times = encoder.packing.joined(raw, units), sent.times
-            yield EncodedPacket(data, times.pts_ns, times.dts_ns, times.duration_ns, packet.is_keyframe)
+            data = encoder.packing.joined(raw, units)
+            yield EncodedPacket(data, sent.time_ns, sent.time_ns, sent.duration_ns, packet.is_keyframe)
             if sent.luma is not None:
                 yield sent.luma
 
@@ -126,18 +130,23 @@ class Transcoder:
         return ticks
 
 
-class _Encoder:
-    """libx264 for pictures of one size."""
+def _with_time_of(original: av.VideoFrame, frame: av.VideoFrame) -> av.VideoFrame:
+    frame.pts, frame.dts, frame.duration = original.pts, original.dts, original.duration
+    return frame
 
-    def __init__(self, size: tuple[int, int], timescale: int, rate: Fraction, threads: int) -> None:
-        self.size = size
+
+class _Encoder:
+    """libx264 for pictures like `first`: their size, and whether black is 0 or 16."""
+
+    def __init__(self, first: av.VideoFrame, timescale: int, rate: Fraction, threads: int) -> None:
+        self._shape = (first.width, first.height, first.color_range)
         try:
             context = av.CodecContext.create("libx264", "w")
         except av.codec.codec.UnknownCodecError as error:
             raise Unavailable(
                 "This film is not H.264 and the H.264 encoder (libx264) is missing here; convert the film elsewhere."
             ) from error
-        context.width, context.height = size
+        context.width, context.height, context.color_range = self._shape
         context.pix_fmt = _PIXELS
         context.time_base = Fraction(1, SECOND_NS)
         context.framerate = rate
@@ -150,10 +159,12 @@ class _Encoder:
         self._key_ns: int | None = None
         self.packing = Packing(context.extradata or b"", timescale)
 
+    def takes(self, frame: av.VideoFrame) -> bool:
+        """Whether the picture can follow the first."""
+        return (frame.width, frame.height, frame.color_range) == self._shape
+
     def encode(self, frame: av.VideoFrame, time_ns: int) -> list[Packet[VideoStream]]:
         """Packets that are ready; `frame` may come out in one of them or later."""
-        if (frame.width, frame.height, frame.format.name) != (*self.size, _PIXELS):
-            frame = frame.reformat(*self.size, format=_PIXELS)
         frame.pts = time_ns
         frame.time_base = Fraction(1, SECOND_NS)
         # A decoded picture still says which kind it was in the old film, and the encoder would obey.

@@ -32,6 +32,9 @@ class SequenceParameters:
     """What a muxer needs of a sequence parameter set. `width` and `height` in pixels, after cropping."""
 
     set_id: int
+    frame_number_bits: int
+    frame_numbers_skip: bool
+    separate_planes: bool
     profile_idc: int
     compatibility: int
     level_idc: int
@@ -204,19 +207,19 @@ def parse_sps(unit: bytes) -> SequenceParameters:
     bits = _Bits(unit[1:])
     profile, compatibility, level = bits.u(8), bits.u(8), bits.u(8)
     set_id = bits.ue()
-    chroma, depth_luma, depth_chroma = 1, 8, 8
+    chroma, depth_luma, depth_chroma, separate = 1, 8, 8, False
     if profile in _PROFILES_WITH_CHROMA:
         chroma = bits.ue()
         if chroma == 3:
-            bits.u(1)
+            separate = bool(bits.u(1))
         depth_luma, depth_chroma = 8 + bits.ue(), 8 + bits.ue()
         bits.u(1)
         if bits.u(1):
             _skip_scaling_lists(bits, 12 if chroma == 3 else 8)
-    bits.ue()  # log2_max_frame_num_minus4
+    frame_number_bits = bits.ue() + 4
     _skip_picture_order(bits)
     bits.ue()  # max_num_ref_frames
-    bits.u(1)
+    frame_numbers_skip = bool(bits.u(1))
     width_mbs, height_units = bits.ue() + 1, bits.ue() + 1
     frames_only = bits.u(1)
     if not frames_only:
@@ -230,9 +233,27 @@ def parse_sps(unit: bytes) -> SequenceParameters:
     crop_y = (2 if chroma == 1 else 1) * (2 - frames_only)
     width = 16 * width_mbs - crop_x * (left + right)
     height = 16 * height_units * (2 - frames_only) - crop_y * (top + bottom)
-    if chroma > 3 or max(depth_luma, depth_chroma) > 14 or not (0 < width <= 16384 and 0 < height <= 16384):
+    if (
+        frame_number_bits > 16
+        or chroma > 3
+        or max(depth_luma, depth_chroma) > 14
+        or not (0 < width <= 16384 and 0 < height <= 16384)
+    ):
         raise BadInput("An H.264 parameter set of the footage makes no sense; convert the file anew.")
-    return SequenceParameters(set_id, profile, compatibility, level, chroma, depth_luma, depth_chroma, width, height)
+    return SequenceParameters(
+        set_id,
+        frame_number_bits,
+        frame_numbers_skip,
+        separate,
+        profile,
+        compatibility,
+        level,
+        chroma,
+        depth_luma,
+        depth_chroma,
+        width,
+        height,
+    )
 
 
 def _skip_picture_order(bits: _Bits) -> None:
@@ -248,6 +269,37 @@ def _skip_picture_order(bits: _Bits) -> None:
             raise BadInput("An H.264 parameter set of the footage is damaged; convert the file anew.")
         for _ in range(count):
             bits.se()
+
+
+class FrameNumbers:
+    """Notices that pictures others refer to are missing between two packets: their numbers are not consecutive.
+
+    frame_num (H.264 7.4.3) counts reference pictures from the last IDR picture. Pictures nothing refers to may go
+    missing unnoticed.
+    """
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def forget(self) -> None:
+        """The next packet cannot be compared with what came before."""
+        self._last = None
+
+    def continues(self, units: Iterable[bytes], shape: SequenceParameters) -> bool:
+        """Whether the packet follows the one given before without loss. BadInput for a slice cut off in its header."""
+        first = next((unit for unit in units if unit_type(unit) in (SLICE, SLICE_IDR)), None)
+        if first is None:
+            return True
+        bits = _Bits(first[1:16])
+        bits.ue(), bits.ue(), bits.ue()  # first_mb_in_slice, slice_type, pic_parameter_set_id
+        if shape.separate_planes:
+            bits.u(2)
+        number = bits.u(shape.frame_number_bits)
+        last, size = self._last, 1 << shape.frame_number_bits
+        fits = last is None or unit_type(first) == SLICE_IDR or number in (last, (last + 1) % size)
+        if unit_type(first) == SLICE_IDR or first[0] & 0x60:
+            self._last = number
+        return fits or shape.frame_numbers_skip
 
 
 def picture_set_id(unit: bytes) -> int:

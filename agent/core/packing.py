@@ -23,6 +23,8 @@ class Packing:
         self._sets: h264.ParameterSets | None = None
         self._record: bytes | None = None
         self._announced: VideoFormat | None = None
+        self._shape: h264.SequenceParameters | None = None
+        self._numbers = h264.FrameNumbers()
         if extradata:
             self.configure(extradata)
 
@@ -51,12 +53,20 @@ class Packing:
         self._adopt(h264.update_sets(self._sets, units))
         if self._sets is None or self._record is None:
             raise BadInput("The footage's H.264 comes without parameter sets and cannot be shown; convert it anew.")
-        shape = h264.parse_sps(self._sets.sps[0])
+        shape = self._shape = h264.parse_sps(self._sets.sps[0])
         fmt = VideoFormat(shape.width, shape.height, self._timescale, self._record)
         if fmt == self._announced:
             return None
         self._announced = fmt
         return fmt
+
+    def continues(self, units: list[bytes]) -> bool:
+        """Called for each packet after the first key frame: False where pictures before it are missing."""
+        return self._shape is None or self._numbers.continues(units, self._shape)
+
+    def interrupted(self) -> None:
+        """A packet was lost, and that is known: what comes next is no news."""
+        self._numbers.forget()
 
     def _adopt(self, sets: h264.ParameterSets | None) -> None:
         if sets is not None and sets is not self._sets:

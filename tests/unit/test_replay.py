@@ -1,0 +1,310 @@
+"""Replaying film files: packets untouched, times, brightness planes, several files, pace."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.adapters.footage import probe
+from agent.adapters.luma import LumaSampler, luma_plane, shrink
+from agent.adapters.replay import Pace, ReplaySource
+from agent.adapters.times import TickClock
+from agent.core import h264
+from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem, VideoFormat
+from tests.films import SECOND, FilmKind, cut, decoded, demuxed, film_bytes, make_film
+
+B_FRAMES = FilmKind(fps=30, pictures=90, gop=30, b_frames=3)
+CONTAINERS = ["mp4", "mkv", "avi", "ts", "h264", "flv"]
+
+
+def packets_of(items: Sequence[SourceItem]) -> list[EncodedPacket]:
+    return [item for item in items if isinstance(item, EncodedPacket)]
+
+
+def lumas_of(items: Sequence[SourceItem]) -> list[LumaFrame]:
+    return [item for item in items if isinstance(item, LumaFrame)]
+
+
+def gaps_of(items: Sequence[SourceItem]) -> list[Gap]:
+    return [item for item in items if isinstance(item, Gap)]
+
+
+def formats_of(items: Sequence[SourceItem]) -> list[VideoFormat]:
+    return [item for item in items if isinstance(item, VideoFormat)]
+
+
+def repacked(source: Path, to: Path) -> Path:
+    """The same packets in another container."""
+    with av.open(str(source)) as film, av.open(str(to), "w") as copy:
+        track = film.streams.video[0]
+        target = copy.add_stream_from_template(track)
+        for packet in film.demux(track):
+            if packet.size:
+                packet.stream = target
+                copy.mux(packet)
+    return to
+
+
+def film_of(items: Sequence[SourceItem], to: Path) -> Path:
+    init, fragments = film_bytes(formats_of(items)[0], cut(packets_of(items)))
+    to.write_bytes(init + b"".join(fragments))
+    return to
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("b_frames", [0, 3])
+def test_packets_pass_through_untouched(tmp_path: Path, container: str, b_frames: int) -> None:
+    kind = replace(B_FRAMES, b_frames=b_frames, time_base=Fraction(1, B_FRAMES.fps))
+    source = make_film(tmp_path / "source.mp4", kind)
+    if container in ("avi", "h264"):  # libav's muxers for these want the encoder itself
+        copy = make_film(tmp_path / f"copy.{container}", kind)
+    else:
+        copy = repacked(source, tmp_path / f"copy.{container}")
+    items = list(ReplaySource([copy]))
+    packets = packets_of(items)
+
+    # A transport or byte stream repeats the parameter sets and marks access units; the pictures are the same bytes.
+    extra = (h264.SPS, h264.PPS, 9)
+    ours = [[unit for unit in h264.split_lengths(p.data) if h264.unit_type(unit) not in extra] for p in packets]
+    theirs = demuxed(source)
+    assert ours == [h264.split_lengths(p.data) for p in theirs]
+    assert [p.key for p in packets] == [p.key for p in theirs]
+    # Containers with ticks of a millisecond round.
+    for packet, raw in zip(packets, theirs, strict=True):
+        assert abs(packet.pts_ns - raw.pts * SECOND) <= 1_000_000
+    assert packets[0].pts_ns == 0
+    assert all(a.dts_ns < b.dts_ns for a, b in itertools.pairwise(packets))
+    assert [picture for _, picture in decoded(film_of(items, tmp_path / "film.mp4"))] == [
+        picture for _, picture in decoded(source)
+    ]
+    assert gaps_of(items) == []
+    assert isinstance(items[0], VideoFormat)
+    assert (items[0].width, items[0].height) == (64, 48)
+
+
+def test_an_mp4_passes_bit_for_bit_and_tick_for_tick(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "source.mp4", B_FRAMES)
+    items = list(ReplaySource([source]))
+    theirs = demuxed(source)
+    assert [p.data for p in packets_of(items)] == [p.data for p in theirs]
+    film = demuxed(film_of(items, tmp_path / "film.mp4"))
+    assert [p.pts - film[0].pts for p in film] == [p.pts for p in theirs]
+
+
+@pytest.mark.parametrize("kind", [FilmKind(), B_FRAMES, FilmKind(fps=12), FilmKind(fps=8, b_frames=2)])
+def test_luma_never_comes_before_its_packet(tmp_path: Path, kind: FilmKind) -> None:
+    shown = -1
+    last = -1
+    for item in ReplaySource([make_film(tmp_path / "a.mp4", kind)]):
+        if isinstance(item, EncodedPacket):
+            shown = max(shown, item.pts_ns)
+        elif isinstance(item, LumaFrame):
+            assert last < item.time_ns <= shown
+            last = item.time_ns
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate", "expected"), [(30, 10, 10), (25, 10, 10), (10, 10, 10), (4, 10, 4), (30, 5, 5)]
+)
+def test_luma_comes_at_the_rate_asked_for(tmp_path: Path, fps: int, rate: int, expected: int) -> None:
+    film = make_film(tmp_path / "a.mp4", FilmKind(fps=fps, pictures=fps * 4, gop=fps))
+    lumas = lumas_of(list(ReplaySource([film], luma_rate_hz=rate)))
+    assert abs(len(lumas) - 4 * expected) <= 1
+
+
+def test_a_source_near_the_rate_is_taken_whole_in_spite_of_jitter(tmp_path: Path) -> None:
+    jitter = np.random.default_rng(5).integers(-30, 31, 40)
+    times = [int(index * 100 + jitter[index]) for index in range(40)]
+    times = [time - times[0] for time in times]
+    kind = FilmKind(pictures=40, times=times, time_base=Fraction(1, 1000), fps=10)
+    assert len(lumas_of(list(ReplaySource([make_film(tmp_path / "a.mkv", kind)])))) >= 39
+
+
+class _TakesNoShortcut(LumaSampler):
+    def may_skip(self, time_ns: int) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("params", ["b-pyramid=none", "b-pyramid=normal"])
+@pytest.mark.parametrize("fps", [15, 30, 60])
+def test_pictures_not_decoded_are_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: int, params: str
+) -> None:
+    kind = FilmKind(fps=fps, pictures=90, gop=40, b_frames=3, options=(("x264-params", params),))
+    film = make_film(tmp_path / "a.mp4", kind)
+    quick = list(ReplaySource([film]))
+    monkeypatch.setattr("agent.adapters.replay.LumaSampler", _TakesNoShortcut)
+    thorough = list(ReplaySource([film]))
+    assert packets_of(quick) == packets_of(thorough)
+    assert [luma.time_ns for luma in lumas_of(quick)] == [luma.time_ns for luma in lumas_of(thorough)]
+    for ours, theirs in zip(lumas_of(quick), lumas_of(thorough), strict=True):
+        assert np.array_equal(ours.pixels, theirs.pixels)
+
+
+def test_luma_is_the_decoders_brightness_averaged(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "a.mp4", FilmKind(size=(640, 360), pictures=1))
+    luma = lumas_of(list(ReplaySource([film])))[0]
+    plane = np.frombuffer(decoded(film)[0][1], np.uint8).reshape(360, 640).astype(float)
+    means = plane.reshape(180, 2, 320, 2).mean(axis=(1, 3))
+    assert luma.pixels.shape == (180, 320)
+    assert luma.pixels.dtype == np.uint8
+    assert np.abs(luma.pixels - means).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [((1920, 1080), (180, 320)), ((320, 244), (244, 320)), ((160, 120), (120, 160)), ((90, 160), (160, 90))],
+)
+def test_luma_keeps_the_shape_of_the_picture(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    assert shrink(np.zeros((size[1], size[0]), np.uint8), 320).shape == shape
+
+
+@pytest.mark.parametrize(
+    "pixels", ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12", "gray", "yuv420p10le", "yuv420p10be"]
+)
+def test_any_layout_of_pixels_gives_the_same_brightness(pixels: str) -> None:
+    levels = np.tile(np.arange(40, 200, 4, dtype=np.uint8), (30, 1))
+    frame = av.VideoFrame.from_ndarray(levels, format="gray").reformat(format="yuv420p")
+    expected = luma_plane(frame)
+    found = luma_plane(frame.reformat(format=pixels))
+    full_range = pixels in ("yuvj420p", "gray")
+    assert found.shape == (30, 40)
+    assert np.abs(found.astype(int) - expected).max() <= (30 if full_range else 1)
+
+
+def test_several_files_are_one_timeline(tmp_path: Path) -> None:
+    first = make_film(tmp_path / "a.mp4", FilmKind(pictures=50))
+    second = make_film(tmp_path / "b.mp4", FilmKind(pictures=25, b_frames=2))
+    third = make_film(tmp_path / "c.mp4", FilmKind(pictures=25))
+    source = ReplaySource([first, third, second])
+    items = list(source)
+    packets = packets_of(items)
+    assert all(a.dts_ns < b.dts_ns for a, b in itertools.pairwise(packets))
+    keys = [p.pts_ns for p in packets if p.key]
+    assert keys[:3] == [0, SECOND, 2 * SECOND]
+    # The last begins as much later as its first picture is decoded before it is shown.
+    assert 3 * SECOND <= keys[3] <= 3 * SECOND + 200_000_000
+    # Equal formats are not announced again.
+    assert len(formats_of(items)) == 2
+    kinds = [type(item) for item in items if not isinstance(item, LumaFrame)]
+    assert kinds[76] is VideoFormat
+    assert packets_of(list(source)) == packets
+
+
+def test_the_pace_of_life(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "a.mp4", FilmKind(fps=10, pictures=20))
+    now = [5_000_000_000]
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += round(seconds * SECOND)
+
+    began = now[0]
+    for item in ReplaySource([film], pace=Pace(lambda: now[0], sleep)):
+        if isinstance(item, EncodedPacket):
+            assert now[0] - began == item.dts_ns
+            now[0] += 30_000_000 if item.dts_ns < SECOND else 0
+    assert len(waits) == 19
+    assert sum(waits) == pytest.approx(1.9 - 10 * 0.03)
+
+
+def test_probe_tells_what_the_file_says(tmp_path: Path) -> None:
+    facts = probe(make_film(tmp_path / "a.mp4", FilmKind(size=(320, 180), pictures=50)))
+    assert (facts.duration_ns, facts.width, facts.height, facts.fps, facts.codec) == (
+        2 * SECOND,
+        320,
+        180,
+        25.0,
+        "h264",
+    )
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "pixels"),
+    [
+        ("mpeg4", "avi", "yuv420p"),
+        ("mpeg4", "mp4", "yuv420p"),
+        ("mjpeg", "mkv", "yuvj422p"),
+        ("mpeg2video", "ts", "yuv420p"),
+    ],
+)
+def test_other_codecs_are_encoded_once(tmp_path: Path, codec: str, container: str, pixels: str) -> None:
+    kind = FilmKind(size=(96, 64), codec=codec, pixels=pixels, pictures=80, time_base=Fraction(1, 25))
+    source = make_film(tmp_path / f"a.{container}", kind)
+    items = list(ReplaySource([source]))
+    packets = packets_of(items)
+    assert [p.pts_ns for p in packets] == [n * 40_000_000 for n in range(80)]
+    assert [p.dts_ns for p in packets] == [p.pts_ns for p in packets]
+    assert {p.pts_ns for p in packets if p.key} >= {0, SECOND, 2 * SECOND, 3 * SECOND}
+    assert gaps_of(items) == []
+    assert len(lumas_of(items)) in (32, 33)
+    ours, theirs = decoded(film_of(items, tmp_path / "film.mp4")), decoded(source)
+    assert len(ours) == len(theirs)
+    for (_, a), (_, b) in zip(ours, theirs, strict=True):
+        expected = np.frombuffer(b, np.uint8).astype(float)
+        difference = np.abs(np.frombuffer(a, np.uint8) - expected)
+        assert difference.mean() < 6
+    shown = -1
+    for item in items:
+        if isinstance(item, EncodedPacket):
+            shown = item.pts_ns
+        elif isinstance(item, LumaFrame):
+            assert item.time_ns <= shown
+
+
+def test_odd_sizes_are_encoded_even(tmp_path: Path) -> None:
+    kind = FilmKind(size=(63, 47), codec="mpeg4", pictures=12, time_base=Fraction(1, 25))
+    items = list(ReplaySource([make_film(tmp_path / "a.avi", kind)]))
+    assert (formats_of(items)[0].width, formats_of(items)[0].height) == (62, 46)
+    assert len(decoded(film_of(items, tmp_path / "film.mp4"))) == 12
+
+
+@pytest.fixture(scope="session")
+def track(tmp_path_factory: pytest.TempPathFactory) -> av.video.stream.VideoStream:
+    film = make_film(tmp_path_factory.mktemp("clock") / "a.mp4", FilmKind(pictures=1))
+    return av.open(str(film)).streams.video[0]
+
+
+TICKS = st.integers(-(2**40), 2**40)
+
+
+@given(
+    st.lists(st.tuples(st.none() | TICKS, TICKS, st.integers(-5, 10_000)), min_size=1, max_size=30),
+    st.integers(0, 10**15),
+    st.none() | st.integers(0, 10**15),
+)
+def test_decoding_times_always_rise(
+    track: av.video.stream.VideoStream,
+    stamps: list[tuple[int | None, int, int]],
+    start_ns: int,
+    after_dts_ns: int | None,
+) -> None:
+    clock = TickClock(track, start_ns, after_dts_ns)
+    reached = after_dts_ns
+    for index, (pts, dts, duration) in enumerate(stamps):
+        times = clock.stamp(pts, dts, duration)
+        assert reached is None or times.dts_ns > reached
+        assert times.duration_ns > 0
+        assert index > 0 or times.pts_ns >= start_ns
+        reached = times.dts_ns
+
+
+def test_a_clock_set_back_goes_on_where_the_film_was(track: av.video.stream.VideoStream) -> None:
+    clock = TickClock(track, 0, None)
+    second = 12_800
+    for index in range(3):
+        clock.stamp(100 * second + index * 512, 100 * second + index * 512, 512)
+    back = clock.stamp(7 * second, 7 * second, 512)
+    assert back.jumped
+    assert back.pts_ns == 120_000_000
+    assert not clock.stamp(7 * second + 512, 7 * second + 512, 512).jumped

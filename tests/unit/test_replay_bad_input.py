@@ -1,0 +1,252 @@
+"""Replaying what is missing, broken or strange: one sentence, or a gap; never anything else."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import struct
+import wave
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.adapters.replay import ReplaySource
+from agent.core import h264
+from agent.core.errors import BadInput
+from agent.core.frame import EncodedPacket, LumaFrame, VideoFormat
+from tests.films import SECOND, FilmKind, cut, decoded, demuxed, film_bytes, make_film
+from tests.unit.test_replay import formats_of, gaps_of, lumas_of, packets_of, repacked
+
+MPEG2 = FilmKind(codec="mpeg2video", size=(128, 96), pictures=25, time_base=Fraction(1, 25))
+
+
+def _wav(path: Path) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(16_000))
+
+
+def _cut_before_its_index(path: Path) -> None:
+    make_film(path, FilmKind())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _only_a_picture(path: Path) -> None:
+    make_film(path.with_suffix(".png"), FilmKind(codec="png", pixels="rgb24", pictures=1), "image2")
+    shutil.move(path.with_suffix(".png"), path)
+
+
+CASES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: None, "There is no file"),
+    "folder": (lambda path: path.mkdir(), "is not a file"),
+    "empty": (lambda path: path.touch(), "is empty"),
+    "text": (lambda path: path.write_text("Dear diary,\n" * 500), "is not a film"),
+    "zeros": (lambda path: path.write_bytes(bytes(100_000)), "is not a film"),
+    "cut-off": (_cut_before_its_index, "cut off"),
+    "sound-only": (_wav, "no film track"),
+    "picture": (_only_a_picture, "is not a film"),
+    "playlist": (lambda path: path.write_text("#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\n"), "film"),
+    "concat-script": (lambda path: path.write_text("ffconcat version 1.0\nfile /etc/passwd\n"), "film"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_no_film_is_said_in_one_sentence(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "door.mp4"
+    make, words = CASES[name]
+    make(path)
+    with pytest.raises(BadInput, match=words) as raised:
+        ReplaySource([path])
+    text = str(raised.value)
+    assert text.count(".") - text.count("door.mp4") - text.count(".264") == 1
+    assert text.endswith(".")
+    assert "door.mp4" in text
+
+
+def test_no_file_at_all_is_bad_input() -> None:
+    with pytest.raises(BadInput, match="No footage"):
+        ReplaySource([])
+
+
+def test_every_file_is_looked_at_before_the_first_is_played(tmp_path: Path) -> None:
+    good = make_film(tmp_path / "a.mp4", FilmKind(pictures=5))
+    with pytest.raises(BadInput, match=r"b\.mp4"):
+        ReplaySource([good, tmp_path / "b.mp4"])
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "avi"])
+def test_a_film_cut_off_gives_what_can_be_read_and_then_a_gap(tmp_path: Path, container: str) -> None:
+    whole = make_film(tmp_path / f"a.{container}", FilmKind(size=(320, 240), pictures=100, time_base=Fraction(1, 25)))
+    if container == "mp4":
+        whole = _with_index_in_front(whole)
+    path = tmp_path / f"b.{container}"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    items = list(ReplaySource([path]))
+    packets = packets_of(items)
+    assert 30 < len(packets) < 90
+    split = h264.split_annexb if container == "avi" else h264.split_lengths
+    originals = [split(p.data) for p in demuxed(whole)]
+    assert [h264.split_lengths(p.data) for p in packets] == originals[: len(packets)]
+    last = gaps_of(items)[-1]
+    assert items[-1] is last
+    assert last.end_ns == pytest.approx(4 * SECOND, abs=50_000_000)
+    assert last.start_ns <= packets[-1].pts_ns + 2 * packets[-1].duration_ns
+
+
+def _with_index_in_front(path: Path) -> Path:
+    """The film as our own plain MP4, whose index comes first."""
+    from agent.core.plain_mp4 import remux_plain
+
+    items = list(ReplaySource([path]))
+    film = film_bytes(formats_of(items)[0], cut(packets_of(items)))
+    path.write_bytes(b"".join(remux_plain(*film)))
+    return path
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts", "h264"])
+def test_damage_in_the_middle_is_a_gap_and_the_rest_goes_on(tmp_path: Path, container: str) -> None:
+    kind = FilmKind(size=(320, 240), pictures=100)
+    whole = make_film(tmp_path / "a.mp4", kind)
+    path = repacked(whole, tmp_path / f"b.{container}")
+    data = bytearray(path.read_bytes())
+    at = data.index(demuxed(whole)[40].data[30:60])
+    data[at - 40 : at + 2500] = bytes(range(1, 255)) * 10
+    path.write_bytes(data)
+    items = list(ReplaySource([path]))
+    packets = packets_of(items)
+    assert 80 <= len(packets) <= 100
+    assert packets[-1].pts_ns >= 3.7 * SECOND
+    assert all(a.dts_ns < b.dts_ns for a, b in itertools.pairwise(packets))
+    good = {p.data for p in packets}
+    missing = 100 - len(packets)
+    assert (missing > 0) == bool(gaps_of(items))
+    for gap in gaps_of(items):
+        assert SECOND < gap.start_ns <= gap.end_ns < 3 * SECOND
+        assert gap.reason
+    assert len(good) == len(packets)
+    assert len(lumas_of(items)) >= 30
+
+
+def test_a_byte_stream_may_begin_in_the_middle(tmp_path: Path) -> None:
+    whole = repacked(make_film(tmp_path / "a.mp4", FilmKind(pictures=75)), tmp_path / "b.ts")
+    data = whole.read_bytes()
+    keep = 188 * (len(data) // 188 // 5)
+    path = tmp_path / "c.ts"
+    path.write_bytes(data[: 188 * 3] + data[keep:])
+    items = list(ReplaySource([path]))
+    first = packets_of(items)[0]
+    assert first.key
+    gap = gaps_of(items)[0]
+    assert items.index(gap) < items.index(first)
+    assert gap.start_ns == 0
+    assert gap.end_ns == first.pts_ns
+    assert "middle" in gap.reason
+
+
+def test_a_change_of_size_in_mid_stream_is_a_new_format(tmp_path: Path) -> None:
+    parts = [FilmKind(pictures=30), FilmKind(size=(128, 96), pictures=30), FilmKind(pictures=30)]
+    path = tmp_path / "a.h264"
+    path.write_bytes(b"".join(make_film(tmp_path / f"{n}.h264", kind).read_bytes() for n, kind in enumerate(parts)))
+    items = list(ReplaySource([path]))
+    assert [(f.width, f.height) for f in formats_of(items)] == [(64, 48), (128, 96), (64, 48)]
+    assert len(packets_of(items)) == 90
+    format_now = None
+    films: list[list[EncodedPacket]] = []
+    for item in items:
+        if isinstance(item, VideoFormat):
+            format_now = item
+            films.append([])
+        elif isinstance(item, EncodedPacket):
+            films[-1].append(item)
+        elif isinstance(item, LumaFrame):
+            assert format_now is not None
+    for fmt, packets in zip(formats_of(items), films, strict=True):
+        film = tmp_path / "film.mp4"
+        init, fragments = film_bytes(fmt, cut(packets))
+        film.write_bytes(init + b"".join(fragments))
+        assert len(decoded(film)) == 30
+    assert {luma.pixels.shape for luma in lumas_of(items)} == {(48, 64), (96, 128)}
+
+
+def test_a_change_of_size_where_films_are_encoded_is_a_new_format(tmp_path: Path) -> None:
+    parts = [replace(MPEG2, size=(64, 48)), MPEG2]
+    path = tmp_path / "a.mpg"
+    path.write_bytes(
+        b"".join(make_film(tmp_path / f"{n}.m2v", kind, "mpeg2video").read_bytes() for n, kind in enumerate(parts))
+    )
+    items = list(ReplaySource([path]))
+    assert [(f.width, f.height) for f in formats_of(items)] == [(64, 48), (128, 96)]
+    # libav's MPEG-2 decoder itself loses the last picture of a size.
+    assert len(packets_of(items)) in (49, 50)
+
+
+def test_open_groups_of_pictures_pass_whole(tmp_path: Path) -> None:
+    kind = FilmKind(pictures=75, gop=27, b_frames=2, options=(("x264-params", "open-gop=1:b-pyramid=none"),))
+    film = make_film(tmp_path / "a.mp4", kind)
+    stream = repacked(film, tmp_path / "b.ts")
+    items = list(ReplaySource([stream]))
+    assert len(packets_of(items)) == 75
+    later = [run for run in cut(packets_of(items))]
+    begin = next(n for n, run in enumerate(later) if run.key and n > 0)
+    leading = [p for p in later[begin].packets if p.pts_ns < later[begin].packets[0].pts_ns]
+    assert leading, "the film made here has no open group of pictures"
+    cut_film = tmp_path / "film.mp4"
+    init, fragments = film_bytes(formats_of(items)[0], later[begin:])
+    cut_film.write_bytes(init + b"".join(fragments))
+    pictures = [picture for _, picture in decoded(cut_film)]
+    assert pictures == [picture for _, picture in decoded(film)][-len(pictures) :]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("films")
+    film = make_film(folder / "a.mp4", FilmKind(pictures=12, b_frames=1, gop=6))
+    found = {"mp4": film.read_bytes()}
+    for container in ("mkv", "ts", "h264"):
+        found[container] = repacked(film, folder / f"a.{container}").read_bytes()
+    found["avi"] = make_film(folder / "a.avi", FilmKind(pictures=12, time_base=Fraction(1, 25))).read_bytes()
+    other = make_film(folder / "b.avi", FilmKind(codec="mpeg4", pictures=12))
+    found["mpeg4.avi"] = other.read_bytes()
+    return found
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["mp4", "mkv", "ts", "avi", "h264", "mpeg4.avi"]),
+    damage=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=40)), max_size=6),
+    keep=st.floats(0.2, 1),
+)
+def test_any_damaged_film_is_bad_input_or_played_in_order(
+    tmp_path: Path, films: dict[str, bytes], name: str, damage: list[tuple[float, bytes]], keep: float
+) -> None:
+    data = bytearray(films[name])
+    for where, what in damage:
+        at = int(where * len(data))
+        data[at : at + len(what)] = what
+    path = tmp_path / f"damaged.{name}"
+    path.write_bytes(data[: int(keep * len(data))])
+    reached = None
+    try:
+        for item in ReplaySource([path]):
+            if isinstance(item, EncodedPacket):
+                assert reached is None or item.dts_ns > reached
+                reached = item.dts_ns
+                assert h264.split_lengths(item.data)
+    except BadInput:
+        reached = None
+
+
+def test_a_film_of_nothing_but_damage_is_bad_input(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "a.mp4", FilmKind(pictures=10))
+    data = bytearray(film.read_bytes())
+    for packet in demuxed(film):
+        at = data.index(packet.data)
+        data[at : at + 4] = struct.pack(">I", len(packet.data) + 9)
+    film.write_bytes(data)
+    with pytest.raises(BadInput, match="no picture that can be used"):
+        list(ReplaySource([film]))
