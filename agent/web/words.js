@@ -7,9 +7,9 @@ const LANGUAGE = navigator.language.startsWith("en") ? navigator.language : "en-
 
 /** @param {Intl.DateTimeFormatOptions} options */
 const formatter = (options) => new Intl.DateTimeFormat(LANGUAGE, options);
-const CLOCK = formatter({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const CLOCK_SHORT = formatter({ hour: "2-digit", minute: "2-digit" });
-const CLOCK_EXACT = formatter({ hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1 });
+const CLOCK = formatter({ hour: "numeric", minute: "2-digit", second: "2-digit" });
+const CLOCK_SHORT = formatter({ hour: "numeric", minute: "2-digit" });
+const CLOCK_EXACT = formatter({ hour: "numeric", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1 });
 const DAY = formatter({ weekday: "long", day: "numeric", month: "long" });
 const DAY_SHORT = formatter({ weekday: "short", day: "numeric", month: "short" });
 const ZONE = formatter({ timeZoneName: "long" });
@@ -27,6 +27,9 @@ export const clockExact = (time) => CLOCK_EXACT.format(dateOf(time));
 
 /** 14:12. @param {string | bigint} time */
 export const clockShort = (time) => CLOCK_SHORT.format(dateOf(time));
+
+/** The same for a full hour of any day. @param {number} hour */
+export const fullHour = (hour) => CLOCK_SHORT.format(new Date(2000, 0, 1, hour));
 
 /** Monday 23 November. @param {string | bigint} time */
 export const day = (time) => DAY.format(dateOf(time));

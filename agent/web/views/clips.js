@@ -2,7 +2,7 @@
 import { parseTime } from "../encoding.js";
 import { h } from "../dom.js";
 import { clipList } from "../messages.js";
-import { clock, day, duration } from "../words.js";
+import { clock, day, duration, fullHour } from "../words.js";
 
 /** @typedef {import("../messages.js").ClipSummary} ClipSummary */
 
@@ -41,14 +41,14 @@ function byDay(clips) {
 function daySection(name, clips) {
   return h("section", { class: "day" },
     h("h2", {}, name),
-    h("div", { class: "hours", "aria-hidden": "true" }, ...clips.map(hourMark), ...["6", "12", "18"].map(hourLabel)),
+    h("div", { class: "hours", "aria-hidden": "true" }, ...clips.map(hourMark), ...[6, 12, 18].map(hourLabel)),
     h("ul", { class: "rows" }, ...clips.map(row)));
 }
 
-/** @param {string} hour */
+/** @param {number} hour */
 function hourLabel(hour) {
-  const label = h("span", { class: "hour" }, `${hour}:00`);
-  label.style.left = `${(100 * Number(hour)) / 24}%`;
+  const label = h("span", { class: "hour" }, fullHour(hour));
+  label.style.left = `${(100 * hour) / 24}%`;
   return label;
 }
 

@@ -18,10 +18,8 @@ export async function reviewView(app, detail, checked) {
   const { said } = checked;
   const share = h("button", { type: "button" });
   const hint = h("p", { class: "hint", role: "status" });
-  const offers = detail.clips
-    .slice()
-    .reverse()
-    .map((clip) => new Offer(app, clip, checked, () => relabel()));
+  const inOrder = detail.clips.toSorted((a, b) => (a.start < b.start ? -1 : 1));
+  const offers = inOrder.map((clip) => new Offer(app, clip, checked, () => relabel()));
   const relabel = () => {
     const chosen = offers.filter((offer) => offer.choice);
     share.textContent = chosen.length > 0 ? `Share ${count(chosen.length, "clip")}…` : "Share clips…";
