@@ -56,7 +56,9 @@ async def _run(opts: Options, config: Config) -> None:
         source = ReplaySource(
             [Path(name) for name in config.camera.replay], pace=Pace() if config.camera.realtime else None
         )
-        footage = Footage(lambda: source, lambda: TimeBase(0, clock.utc_ns(), Trust.REPLAYED))
+        # What is replayed faster than it was filmed ends now: nothing may be filmed in the future.
+        ahead_ns = 0 if config.camera.realtime else sum(facts.duration_ns for facts in source.facts)
+        footage = Footage(lambda: source, lambda: TimeBase(0, clock.utc_ns() - ahead_ns, Trust.REPLAYED))
     doorbell = Doorbell(
         StateDirectory(opts.state, create=True), config, pinned=pinned_requesters(config), footage=footage
     )
