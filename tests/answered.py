@@ -115,9 +115,7 @@ def seal_clip(
     add(Track.VIDEO, FLAG_INIT, 0, 0, init_segment(fmt))
     add(Track.AUDIO, FLAG_INIT, 0, 0, b"init of the sound")
     cutter = Fragmenter()
-    runs = [run for packet in packets if (run := cutter.push(packet))]
-    last = cutter.flush()
-    runs += [last] if last else []
+    runs = [run for packet in packets for run in cutter.push(packet)] + cutter.flush()
     origin: Origin = runs[0].origin
     for n, run in enumerate(runs):
         content = render_fragment(run, fmt, origin, n + 1)

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import math
 import random
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
@@ -264,6 +265,7 @@ class BrokerSession:
             timeout=ANSWER_S,
             queue_type=lambda maxsize: self._inbox,  # type: ignore[arg-type]  # noqa: ARG005 - aiomqtt names it
             max_queued_incoming_messages=0,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # small messages must not wait for ACKs
         )
         client.pending_calls_threshold = MAX_WAITING_MESSAGES
         async with client:

@@ -6,6 +6,7 @@ connect.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from types import TracebackType
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from amqtt.broker import Broker
 
 _HOST = "127.0.0.1"
+_PATIENCE_S = 0.5
 
 
 class EmbeddedBroker:
@@ -62,7 +64,17 @@ class EmbeddedBroker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._broker is not None
-        await self._broker.shutdown()
+        stopping = asyncio.create_task(self._broker.shutdown())
+        while not (await asyncio.wait([stopping], timeout=_PATIENCE_S))[0]:
+            _cancel_readers()
+        stopping.result()
+
+
+def _cancel_readers() -> None:
+    """Once more: up to Python 3.11 `asyncio.wait_for` may swallow the cancellation that amqtt's shutdown waits for."""
+    for task in asyncio.all_tasks():
+        if getattr(task.get_coro(), "__qualname__", "") == "ProtocolHandler._reader_loop":
+            task.cancel()
 
 
 def _claim(port: int) -> int:

@@ -89,7 +89,7 @@ class Receiver:
         self._tell = on_progress
         self._pulls: dict[str, _Pull] = {}
         self._given_up: set[str] = set()
-        self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[tuple[str, bytes, int]] = asyncio.Queue()
         self._connections = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -190,7 +190,7 @@ class Receiver:
         if folder.has(names.OFFER) and folder.read(names.OFFER) != token:
             raise Refused("wrong-transfer", f"{folder.path} was begun with another offer of the same transfer")
         if folder.complete:
-            self._outgoing.put_nowait((self._topic(transfer, "receipt"), folder.read(names.RECEIPT)))
+            self._outgoing.put_nowait((self._topic(transfer, "receipt"), folder.read(names.RECEIPT), 1))
             return
         if folder.ended:
             return
@@ -243,10 +243,10 @@ class Receiver:
 
     def _advance(self, transfer: str, pull: _Pull, now_ns: int, tasks: asyncio.TaskGroup) -> None:
         if pull.task is not None:
-            if pull.task.done():
-                pull.task = None
-                pull.last_news_ns = now_ns
-            return
+            if not pull.task.done():
+                return
+            pull.task = None
+            pull.last_news_ns = now_ns
         if pull.puller.phase is Phase.CHECKING:
             pull.task = tasks.create_task(self._look_through(transfer, pull))
         elif pull.puller.phase is Phase.DONE:
@@ -259,7 +259,7 @@ class Receiver:
                 self._drop(transfer)
                 return
             for get in pull.puller.next_gets(now_ns):
-                self._outgoing.put_nowait((self._topic(transfer, "get"), get))
+                self._outgoing.put_nowait((self._topic(transfer, "get"), get, 0))
 
     async def _look_through(self, transfer: str, pull: _Pull) -> None:
         """Which blocks the disk holds already; a disk is believed only after hashing."""
@@ -287,7 +287,7 @@ class Receiver:
             self._fail(transfer, pull, found.failed)
             return
         self._drop(transfer)
-        self._outgoing.put_nowait((self._topic(transfer, "receipt"), pull.folder.read(names.RECEIPT)))
+        self._outgoing.put_nowait((self._topic(transfer, "receipt"), pull.folder.read(names.RECEIPT), 1))
         self._report(pull, Stage.VERIFIED)
 
     def _fail(self, transfer: str, pull: _Pull, failed: Check) -> None:
@@ -305,9 +305,9 @@ class Receiver:
     async def _send(self) -> None:
         """One message after the other; what the broker does not take is asked for again anyway."""
         while True:
-            topic, payload = await self._outgoing.get()
+            topic, payload, qos = await self._outgoing.get()
             try:
-                await self._session.publish(topic, payload)
+                await self._session.publish(topic, payload, qos=qos)
             except Unavailable as e:
                 log.info("%s", e)
             finally:
