@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core import identity, statements
 from agent.core.area import Circle
 from agent.core.consent import State
-from agent.core.encoding import b64u, format_time, key_id
+from agent.core.encoding import b64u, format_time, key_id, new_id
 from agent.core.frame import Track
 from agent.core.identity import KeyPair, OwnerSet, RequesterStatement
 from agent.core.release import Asked
@@ -121,7 +121,7 @@ class Household:
     def request(self, span: Span, case: str = "24-118") -> tuple[bytes, FootageRequest]:
         """A request that a requester signed for this home."""
         said = FootageRequest(
-            id=b64u(secrets.token_bytes(16)),
+            id=new_id(secrets.token_bytes(16)),
             requester=Asker(self.requester.kid, "Springfield Police", "Det. Alvarez", "555-0100"),
             case_number=case,
             incident_type="Package theft",

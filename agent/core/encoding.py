@@ -50,6 +50,21 @@ def key_id(public_key: bytes) -> str:
     return b64u(hashlib.sha256(public_key).digest()[:ID_BYTES])
 
 
+def new_id(random16: bytes) -> str:
+    """A clip, request or transfer id from 16 random bytes. It never begins with "-": it would read as an option."""
+    if len(random16) != ID_BYTES:
+        raise BadInput("an id is made of 16 random bytes")
+    text = b64u(random16)
+    return b64u(bytes([random16[0] ^ 0x80]) + random16[1:]) if text.startswith("-") else text
+
+
+def check_id(text: str) -> None:
+    """Corrupt unless `text` is an id."""
+    from_b64u(text, ID_BYTES)
+    if text.startswith("-"):
+        raise Corrupt("an id does not begin with '-'")
+
+
 def format_time(utc_ns: int) -> str:
     """RFC 3339 in UTC with as many fractional digits as it takes."""
     seconds, ns = divmod(utc_ns, NS_PER_S)

@@ -235,10 +235,3 @@ def open_record(secret: bytes, record: bytes | memoryview) -> bytes:
 def _record_key(secret: bytes) -> tuple[bytes, bytes]:
     both = HKDFExpand(SHA256(), KEY_BYTES + COMMIT_BYTES, _SEAL_LABEL).derive(secret)
     return both[:KEY_BYTES], both[KEY_BYTES:]
-
-
-def new_id(random16: bytes) -> str:
-    """A clip, request or transfer id from 16 random bytes."""
-    if len(random16) != 16:
-        raise BadInput("an id is made of 16 random bytes")
-    return b64u(random16)

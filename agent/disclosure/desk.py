@@ -18,7 +18,7 @@ from agent.core import statements
 from agent.core.audit import check_chain
 from agent.core.bundle import Offer
 from agent.core.consent import Event, State
-from agent.core.encoding import b64u, format_time, from_b64u, from_json, key_id, parse_time
+from agent.core.encoding import b64u, format_time, from_b64u, from_json, key_id, new_id, parse_time
 from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
 from agent.core.identity import OwnerSet
 from agent.core.owner_api import (
@@ -33,7 +33,6 @@ from agent.core.owner_api import (
 )
 from agent.core.release import Asked, ClipFacts, Decision, judge_decision
 from agent.core.request import FootageRequest
-from agent.core.sealing import new_id
 from agent.core.statements import Kind
 from agent.core.timeline import Span
 from agent.disclosure.bulletin import Bulletin

@@ -14,10 +14,9 @@ import msgspec
 from agent.adapters.broker import BrokerAddress, BrokerSession
 from agent.core import statements
 from agent.core.area import Area, Circle, Polygon
-from agent.core.encoding import b64u, format_time
+from agent.core.encoding import b64u, format_time, new_id
 from agent.core.errors import BadInput
 from agent.core.request import MAX_LIFE_NS, Asker, FootageRequest, sign_request
-from agent.core.sealing import new_id
 from agent.core.timeline import Span
 from agent.core.topics import request_topic
 from agent.requester.key_file import RequesterIdentity

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core import statements
-from agent.core.encoding import b64u, format_time, key_id, parse_time
+from agent.core.encoding import b64u, format_time, key_id, new_id, parse_time
 from agent.core.errors import Corrupt, Refused, Unavailable
 from agent.core.frame import Track
 from agent.core.identity import OwnerSet
 from agent.core.manifest import Clock, Manifest, track_records
 from agent.core.release import ClipFacts
-from agent.core.sealing import CLIP_FORMAT, SUITE, ClipHeader, header_hash, new_id, read_header
+from agent.core.sealing import CLIP_FORMAT, SUITE, ClipHeader, header_hash, read_header
 from agent.core.statements import Kind
 from agent.core.timeline import Span, Trust
 from agent.store.index import ClipRow, Index, describe

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core import identity, statements
-from agent.core.encoding import b64u, format_time, from_b64u, parse_time
+from agent.core.encoding import b64u, check_id, format_time, from_b64u, new_id, parse_time
 from agent.core.errors import BadInput, Corrupt, Refused
 from agent.core.identity import KeyPair, OwnerSet
 from agent.core.statements import Kind
@@ -156,6 +156,16 @@ def test_any_bytes_are_a_statement_or_refused(data: bytes) -> None:
 def test_b64u_has_one_spelling(text: str) -> None:
     with contextlib.suppress(Corrupt):
         assert b64u(from_b64u(text)) == text
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_an_id_is_never_mistaken_for_an_option(random16: bytes) -> None:
+    made = new_id(random16)
+    assert not made.startswith("-")
+    check_id(made)
+    if made != b64u(random16):
+        with pytest.raises(Corrupt, match="begin with"):
+            check_id(b64u(random16))
 
 
 @given(st.integers(-(10**18), 10**20))
