@@ -1,4 +1,4 @@
-"""A whole home for tests of the page: broker, doorbell replaying a film, and somebody who asks, all real, in one thread.
+"""A whole home for tests of the page: broker, doorbell replaying a film, and somebody who asks, all in one thread.
 
 The test itself stays outside, where Playwright drives a browser.
 """

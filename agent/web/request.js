@@ -2,7 +2,7 @@
  * What somebody asks, checked again on this phone: it is the phone that seals the keys, so the doorbell's word is not
  * enough. Source: docs/spec/request.md, docs/spec/identity.md "Requester".
  */
-import { b64u, fromB64u, keyId, now, parseTime } from "./encoding.js";
+import { b64u, fromB64u, keyId, parseTime } from "./encoding.js";
 import { Corrupt, Refused } from "./errors.js";
 import { atLeast, decimal, exactly, hash, id, list, oneOf, readSigned, text, time } from "./shape.js";
 import * as statements from "./statements.js";
@@ -79,14 +79,6 @@ async function checkRequester(pinned) {
     throw new Refused("malformed", "the requester's statement names another key than its own");
   }
   return claimed;
-}
-
-/**
- * Whether it is too late to answer.
- * @param {CheckedRequest} checked
- */
-export function isOver(checked) {
-  return parseTime(checked.said.expires) <= now();
 }
 
 const receipt = exactly({ transfer: id, request: hash, decision: hash, offer: hash, bytes: decimal, received: time });

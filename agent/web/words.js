@@ -57,11 +57,11 @@ export function zone() {
  * @param {number} seconds
  */
 export function duration(seconds) {
-  if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`;
+  if (seconds < 9.95) return `${Number(seconds.toFixed(1))}\u00a0s`;
   const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 ? ` ${whole % 60} s` : ""}`;
-  return `${Math.floor(whole / 3600)} h${Math.floor((whole % 3600) / 60) ? ` ${Math.floor((whole % 3600) / 60)} min` : ""}`;
+  if (whole < 60) return `${whole}\u00a0s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}\u00a0min${whole % 60 ? ` ${whole % 60}\u00a0s` : ""}`;
+  return `${Math.floor(whole / 3600)}\u00a0h${Math.floor((whole % 3600) / 60) ? ` ${Math.floor((whole % 3600) / 60)}\u00a0min` : ""}`;
 }
 
 /** @param {number} count */
@@ -73,7 +73,7 @@ export function bytes(count) {
     size /= 1000;
     at++;
   }
-  return `${at === 0 || size >= 99.5 ? Math.round(size) : Number(size.toPrecision(2))} ${units[at]}`;
+  return `${at === 0 || size >= 99.5 ? Math.round(size) : Number(size.toPrecision(2))}\u00a0${units[at]}`;
 }
 
 /**

@@ -46,7 +46,9 @@ export class Offer {
     this.#checked = checked;
     this.#onChange = onChange;
     this.summary = summary;
-    this.node = h("section", { class: "offer" }, h("h3", {}, `${day(summary.start)}, ${clock(summary.start)}`), this.#body);
+    const heading = h("h3", { id: `clip-${summary.id}` }, `${day(summary.start)}, ${clock(summary.start)}`);
+    this.node = h("section", { class: "offer", "aria-labelledby": heading.id }, heading, this.#body);
+    this.#include.setAttribute("aria-describedby", heading.id);
     this.#seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#begin(), { rootMargin: "400px" });
     this.#seen.observe(this.node);
   }

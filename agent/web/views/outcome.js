@@ -86,9 +86,18 @@ function agreed({ app, detail, act, signal }) {
   const seconds = h("strong", { class: "seconds" });
   const ring = h("progress", { class: "countdown", max: whole, "aria-hidden": "true" });
   const text = h("p", { role: "timer" }, "Sending begins in ", seconds, ".");
+  const safe = h("p", { class: "good" }, "Nothing has left your home yet.");
   let spoken = Infinity;
   const tick = () => {
     const left = Math.max(0, (until - app.nowMs()) / 1000);
+    if (left === 0) {
+      // From here on only the doorbell knows; it says so at once, unless it cannot be heard.
+      safe.hidden = true;
+      text.replaceChildren("The time to take it back is over. Asking the doorbell how far it is…");
+      clearInterval(timer);
+      const again = setTimeout(() => app.reload(), 2000);
+      signal.addEventListener("abort", () => clearTimeout(again));
+    }
     seconds.textContent = duration(Math.ceil(left));
     ring.value = left;
     for (const mark of [20, 10, 5]) {
@@ -99,13 +108,13 @@ function agreed({ app, detail, act, signal }) {
     }
     if (spoken === Infinity) spoken = left;
   };
-  tick();
   const timer = setInterval(tick, 250);
+  tick();
   signal.addEventListener("abort", () => clearInterval(timer));
   return {
     nodes: [
       h("h1", {}, "You said yes"),
-      h("p", { class: "good" }, "Nothing has left your home yet."),
+      safe,
       text,
       ring,
       h("p", { class: "buttons equal" }, act("undo", "Take it back"), act("hold", "Hold")),

@@ -48,7 +48,11 @@ export async function reviewView(app, detail, checked) {
     ...offers.map((offer) => offer.node),
     meaning(checked),
     h("div", { class: "bar", role: "group", "aria-label": "Your answer" }, hint, decline, share));
-  return { node, title: said.requester.agency, close: () => offers.forEach((offer) => offer.close()), refresh: undefined };
+  const close = () => {
+    offers.forEach((offer) => offer.close());
+    document.querySelector("dialog")?.close(); // the request has moved on: there is nothing left to confirm
+  };
+  return { node, title: said.requester.agency, close, refresh: undefined };
 }
 
 /**
