@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core import identity, statements
 from agent.core.area import Area
-from agent.core.encoding import ID_BYTES, NS_PER_S, from_b64u, parse_time
+from agent.core.encoding import ID_BYTES, NS_PER_S, check_id, from_b64u, parse_time
 from agent.core.errors import BadInput, Corrupt, Refused
 from agent.core.identity import RequesterStatement
 from agent.core.statements import Kind
@@ -155,7 +155,7 @@ def check_rules(request: FootageRequest, now_ns: int) -> None:
 
 def check_shape(request: FootageRequest) -> None:
     """The table of docs/spec/request.md, field by field; BadInput or Corrupt names what breaks it."""
-    from_b64u(request.id, ID_BYTES)
+    check_id(request.id)
     from_b64u(request.requester.id, ID_BYTES)
     from_b64u(request.key, 32)
     for name, limit in TEXT_LIMITS.items():

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from agent.core import hpke
-from agent.core.encoding import b64u, from_b64u, from_json, key_id, parse_time
+from agent.core.encoding import check_id, from_b64u, from_json, key_id, parse_time
 from agent.core.errors import BadInput, Corrupt
 from agent.core.frame import Track
 
@@ -123,7 +123,7 @@ def read_header(data: bytes) -> ClipHeader:
     header = from_json(data, ClipHeader, "the clip header")
     if header.format != CLIP_FORMAT or header.suite != SUITE:
         raise Corrupt(f"clip format '{header.format[:40]}' with '{header.suite[:40]}' is not one this version reads")
-    from_b64u(header.clip, 16)
+    check_id(header.clip)
     from_b64u(header.device, 16)
     from_b64u(header.boot, 16)
     from_b64u(header.owners, 32)
