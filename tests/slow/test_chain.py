@@ -53,7 +53,9 @@ def test_a_part_of_one_clip_is_shared_and_nothing_else(street: Neighbourhood, sc
     entries = [entry["what"] for entry in street.command("audit")]
     for what in ("owners-changed", "request-received", "prompted", "decided", "offered", "sent", "receipt"):
         assert what in entries
-    assert street.command("check") == {"ok": True, "clips": len(clips), "findings": [], "repaired": []}
+    checked = street.command("check")
+    assert (checked["ok"], checked["findings"]) == (True, [])
+    assert checked["clips"] >= len(clips)
 
 
 def test_hold_undo_and_decline_send_nothing(street: Neighbourhood) -> None:

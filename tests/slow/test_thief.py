@@ -1,4 +1,4 @@
-"""A thief has the state directory and every byte the broker ever saw, tries every key found there, and opens nothing."""
+"""A thief has the state directory and every byte the broker saw, tries every key found there, and opens nothing."""
 
 from __future__ import annotations
 
