@@ -21,7 +21,9 @@ _MODULES = sorted(path.stem for path in WEB.glob("*.js") if path.stem != "main")
 _HEAD = """
 const hex = data => [...data].map(b => b.toString(16).padStart(2, "0")).join("");
 const raw = text => Uint8Array.from(text.match(/../g) ?? [], b => parseInt(b, 16));
-const refused = async act => { try { await act(); return null; } catch (e) { return [e.constructor.name, e.message]; } };
+const refused = async act => {
+  try { await act(); return null; } catch (e) { return [e.constructor.name, e.message]; }
+};
 const [%(names)s] = await Promise.all([%(imports)s]);
 """
 

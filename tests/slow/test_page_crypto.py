@@ -115,7 +115,7 @@ class SealedClip:
             for public in recipients
         )
         self.records = [self._record(i, data) for i, data in enumerate(plaintexts)]
-        self.manifest = {
+        self.manifest: dict[str, Any] = {
             "clip": self.clip, "header": b64u(self.hh), "ended": "closed",
             "records": {"video": [b64u(sha256(record)) for record in self.records]},
             "duration_ns": 10**9 * len(plaintexts), "motion": [[10**9, 2 * 10**9]], "gaps": [[5, 9, "lost"]],
