@@ -1,0 +1,285 @@
+"""The owner API as a phone and as a stranger reach it: what needs a session has one, what is wrong has a name."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from agent.adapters.http import BODY_LIMIT, OwnerServer
+from agent.adapters.owner_client import OwnerClient
+from agent.core import identity, statements
+from agent.core.encoding import b64u
+from agent.core.errors import BadInput, NotThere, Refused, Unavailable
+from agent.core.timeline import Span
+from agent.disclosure.bulletin import Bulletin
+from agent.disclosure.desk import Desk, Home
+from agent.disclosure.doorkeeper import Doorkeeper
+from agent.owner.key_file import PairedDoorbell
+from agent.owner.session import Choice, OwnerSession, pair, read_pairing
+from agent.setup import pairing_link
+from tests.household import NOW, SECOND, Household, new_keys
+
+
+@dataclass
+class Quiet:
+    """A doorbell that records nothing and sends nothing; it remembers being told of decisions."""
+
+    recording: str = "watching"
+    broker: str = "off"
+    looks: list[int] = field(default_factory=list)
+
+    def sent_bytes(self, request: str) -> int | None:
+        return None
+
+    def look_again(self) -> None:
+        self.looks.append(1)
+
+
+class Served:
+    """A household behind the owner API, with a clock that the test moves."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Household.at(root)
+        self.now = NOW
+        self.activity = Quiet()
+        self.doorkeeper = Doorkeeper(
+            self.home.ledger, self.home.device, "Front door", "1", lambda: self.now, secrets.token_bytes
+        )
+        place = Home("Front door", -71.0, 42.0, 10**9, 30 * SECOND)
+        self.desk = Desk(
+            self.home.ledger, self.home.clips, self.home.device, place, self.activity, Bulletin(),
+            self.doorkeeper.owner_set, lambda: self.now, secrets.token_bytes,
+        )  # fmt: skip
+        self.server = OwnerServer(self.doorkeeper, self.desk, lambda: None)
+        self.url = ""
+
+    def session(self, client: OwnerClient) -> OwnerSession:
+        key = identity.public_key(self.home.device.public_key().public_bytes_raw())
+        doorbell = PairedDoorbell(self.url, next(iter(key)), b64u(self.home.device.public_key().public_bytes_raw()))
+        return OwnerSession(client, doorbell, self.home.owner, lambda: self.now)
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    served = Served(tmp_path)
+    port = await served.server.start("127.0.0.1", 0)
+    served.url = f"http://127.0.0.1:{port}"
+    yield served
+    await served.server.stop()
+
+
+CLOSED = [
+    ("GET", "/api/status"),
+    ("GET", "/api/events"),
+    ("GET", "/api/clips"),
+    ("GET", "/api/clips/AAAAAAAAAAAAAAAAAAAAAA"),
+    ("GET", "/api/clips/AAAAAAAAAAAAAAAAAAAAAA/sealed"),
+    ("GET", "/api/requests"),
+    ("GET", "/api/requests/x"),
+    ("GET", "/api/audit"),
+    ("POST", "/api/requests/x/decision"),
+    ("POST", "/api/requests/x/undo"),
+    ("POST", "/api/requests/x/hold"),
+    ("POST", "/api/requests/x/resume"),
+    ("POST", "/api/requests/x/stop"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+async def test_without_a_session_nothing_is_told(served: Served, method: str, path: str) -> None:
+    for token in (None, "Bearer ", "Bearer AAAA", f"Bearer {b64u(bytes(32))}", "Basic eDp5"):
+        headers = {"Authorization": token} if token else {}
+        async with aiohttp.ClientSession() as http, http.request(method, served.url + path, headers=headers) as answer:
+            assert answer.status == 401
+            assert (await answer.json())["error"]["reason"] == "no-session"
+
+
+def test_the_list_of_closed_routes_is_complete(tmp_path: Path) -> None:
+    """A new route must be open on purpose or stand in CLOSED."""
+    app = web.Application()
+    Served(tmp_path).server._add_routes(app)
+    opened = {"/", "/pair", "/app/{name}", "/api/device", "/api/pair/hello", "/api/pair", "/api/session"}
+    opened |= {"/api/session/challenge"}
+    paths = {resource.canonical for resource in app.router.resources()}
+    closed = {path.replace("AAAAAAAAAAAAAAAAAAAAAA", "{clip}").replace("/x", "/{id}") for _, path in CLOSED}
+    assert paths == opened | closed
+
+
+async def test_pages_come_with_a_strict_policy_and_nothing_else_is_reachable(served: Served) -> None:
+    async with aiohttp.ClientSession() as http:
+        for path in ("/", "/pair", "/app/style.css"):
+            async with http.get(served.url + path) as answer:
+                assert answer.status == 200
+                policy = answer.headers["Content-Security-Policy"]
+                assert "default-src 'none'" in policy
+                assert "unsafe" not in policy
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        for path in ("/app/../daemon.py", "/app/%2e%2e/daemon.py", "/app/views", "/app/none.js", "/etc/passwd", "/api"):
+            async with http.get(served.url + path) as answer:
+                assert answer.status == 404
+                assert (await answer.json())["error"]["reason"] == "not-found"
+        async with http.delete(served.url + "/api/device") as answer:
+            assert answer.status == 405
+        async with http.post(served.url + "/api/pair", data=bytes(BODY_LIMIT + 1)) as answer:
+            assert answer.status == 413
+        for junk in (b"", b"[]", b"{", b'{"mac": 1}', b"\xff" * 10, b'{"mac":"a","more":1}'):
+            async with http.post(served.url + "/api/pair/hello", data=junk) as answer:
+                assert answer.status == 400
+                assert (await answer.json())["error"]["reason"] == "malformed"
+
+
+async def test_a_session_ends_with_its_time_and_with_its_owner(served: Served) -> None:
+    async with OwnerClient(served.url) as client:
+        session = served.session(client)
+        await session.open()
+        assert await session.requests() == []
+        served.now += 12 * 3600 * SECOND
+        with pytest.raises(Refused, match="sign in again"):
+            await session.requests()
+        await session.open()
+        replaced = identity.OwnerSet(
+            served.home.device_id, 2, "2026-11-23T00:00:00Z", "",
+            [identity.owner_entry("another phone", new_keys())], [identity.recovery_entry(served.home.recovery)],
+        )  # fmt: skip
+        token = statements.sign(statements.Kind.OWNERS, replaced, served.home.owner.signs)
+        served.home.ledger.put_owners(2, token, served.now)
+        with pytest.raises(Refused, match="sign in again"):
+            await session.requests()
+
+
+async def test_a_challenge_is_good_once_for_a_minute_and_for_owners(served: Served) -> None:
+    async with OwnerClient(served.url) as client:
+        stranger = served.session(client)
+        stranger._keys = new_keys()
+        with pytest.raises(Refused) as refusal:
+            await stranger.open()
+        assert refusal.value.reason == "unknown-signer"
+        recovery = served.session(client)
+        recovery._keys = served.home.recovery
+        with pytest.raises(Refused):
+            await recovery.open()
+        proof = ""
+
+        async def caught(path: str, body: object, kind: object) -> object:
+            nonlocal proof
+            proof = getattr(body, "proof", proof)
+            return await original(path, body, kind)  # type: ignore[arg-type]
+
+        session = served.session(client)
+        original = client.post
+        client.post = caught  # type: ignore[method-assign, assignment]
+        await session.open()
+        client.post = original  # type: ignore[method-assign]
+        async with aiohttp.ClientSession() as http:
+            async with http.post(served.url + "/api/session", json={"proof": proof}) as answer:
+                assert answer.status == 401, "the same proof again"
+        slow = served.session(client)
+        slow._now = lambda: served.now
+        challenge = served.doorkeeper.challenge()
+        served.now += 61 * SECOND
+        said = identity.SessionProof(served.home.device_id, challenge.challenge, "2026-11-23T00:00:00Z")
+        late = statements.sign(statements.Kind.SESSION, said, served.home.owner.signs)
+        with pytest.raises(Refused, match="too late"):
+            served.doorkeeper.open_session(late.decode())
+
+
+async def test_a_whole_decision_through_the_api(served: Served) -> None:
+    row = served.home.record_clip(NOW - 60 * SECOND)
+    request, _ = served.home.admit(Span(NOW - 900 * SECOND, NOW))
+    async with OwnerClient(served.url) as client:
+        session = served.session(client)
+        await session.open()
+        start, end = NOW - 57 * SECOND, NOW - 55 * SECOND
+        shared = await session.share(request.id, [Choice(row.id, Span(start, end))], sound=False)
+        assert (shared.state, shared.clips) == ("agreed", 1)
+        assert served.activity.looks, "the sender was told"
+        detail, said = await session.request(request.id)
+        assert detail.decision is not None
+        assert said.requester.agency == "Springfield Police"
+        with pytest.raises(Refused) as refusal:
+            await session.share(request.id, [], sound=False)
+        assert refusal.value.reason == "not-asked"
+        assert (await session.step(request.id, "hold")).state == "held"
+        assert (await session.step(request.id, "undo")).state == "asked"
+        with pytest.raises(BadInput, match="outside the span"):
+            await session.share(request.id, [Choice(row.id, Span(NOW + SECOND, NOW + 2 * SECOND))], sound=False)
+        assert (await session.decline(request.id)).state == "declined"
+        with pytest.raises(NotThere):
+            await session.request("nothing")
+        opened = await session.open_clip(row.id)
+        init, fragments = await session.fragments(opened, None)
+        assert (init, len(fragments)) == (b"init of the video", 10)
+    assert [entry.what for entry in served.home.ledger.entries()][-5:] == [
+        "request-received", "decided", "held", "undone", "decided",
+    ]  # fmt: skip
+
+
+async def test_the_sealed_file_honours_ranges(served: Served) -> None:
+    row = served.home.record_clip()
+    whole = served.home.clips.ring.path(row.sequence).read_bytes()
+    async with OwnerClient(served.url) as client:
+        session = served.session(client)
+        await session.open()
+        assert await client.stretch(f"/api/clips/{row.id}/sealed", 100, 77) == whole[100:177]
+        headers = {"Authorization": f"Bearer {client.token}", "Range": f"bytes={len(whole) + 5}-"}
+        async with aiohttp.ClientSession() as http:
+            async with http.get(f"{served.url}/api/clips/{row.id}/sealed", headers=headers) as answer:
+                assert answer.status == 416
+
+
+async def test_pairing_takes_the_secret_once_and_counts_wrong_ones(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    served.home.db.execute("DELETE FROM owner_sets")
+    port = await served.server.start("127.0.0.1", 0)
+    served.url = f"http://127.0.0.1:{port}"
+    phone, recovery = new_keys(), identity.recovery_entry(new_keys())
+
+    async def try_pairing(link: str) -> PairedDoorbell:
+        async with OwnerClient(served.url) as client:
+            return await pair(client, served.url, read_pairing(link), "phone", phone, recovery, served.now)
+
+    def link() -> str:
+        return pairing_link(
+            served.home.ledger, served.home.device, served.url, served.now, secrets.token_bytes(identity.SECRET_BYTES)
+        )
+
+    try:
+        old = link()
+        served.now += identity.PAIRING_LIFE_NS
+        with pytest.raises(Refused) as refusal:
+            await try_pairing(old)
+        assert refusal.value.reason == "no-pairing"
+        good = link()
+        head, _, tail = good.partition("#1.")
+        for wrong in range(identity.PAIRING_TRIES):
+            with pytest.raises(Refused) as refusal:
+                await try_pairing(f"{head}#1.{b64u(bytes([wrong] * 16))}{tail[22:]}")
+            assert refusal.value.reason == "wrong-secret"
+        with pytest.raises(Refused) as refusal:
+            await try_pairing(good)
+        assert refusal.value.reason == "no-pairing", "five wrong tries spend the secret"
+        good = link()
+        paired = await try_pairing(good)
+        assert paired.id == served.home.device_id
+        with pytest.raises(Refused) as refusal:
+            await try_pairing(good)
+        assert refusal.value.reason == "no-pairing"
+        owners = served.doorkeeper.owner_set()
+        assert owners is not None
+        assert [owner.name for owner in owners.owners] == ["phone"]
+        with pytest.raises(Refused, match="has an owner already"):
+            await try_pairing(link())
+    finally:
+        await served.server.stop()
+
+
+async def test_a_taken_port_is_one_sentence(served: Served, tmp_path: Path) -> None:
+    other = Served(tmp_path / "other")
+    with pytest.raises(Unavailable, match=r"port \d+ on 127.0.0.1 is not free"):
+        await other.server.start("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
