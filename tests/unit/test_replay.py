@@ -308,3 +308,16 @@ def test_a_clock_set_back_goes_on_where_the_film_was(track: av.video.stream.Vide
     assert back.jumped
     assert back.pts_ns == 120_000_000
     assert not clock.stamp(7 * second + 512, 7 * second + 512, 512).jumped
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1281, 721), (768, 576), (640, 360), (500, 375)])
+def test_fine_patterns_do_not_shimmer(size: tuple[int, int]) -> None:
+    """Every pixel counts: stripes finer than the small picture become even grey, wherever they stand."""
+    width, height = size
+    means = []
+    for phase in range(4):
+        stripes = ((np.indices((height, width)).sum(axis=0) + phase) // 2 % 2 * 200).astype(np.uint8)
+        small = shrink(stripes, 160)[2:-2, 2:-2].astype(float)
+        assert small.std() < 25
+        means.append(small.mean())
+    assert max(means) - min(means) < 2
