@@ -25,9 +25,10 @@ MAX_GET_RANGES = 64
 MAX_GET_BLOCKS = 64
 MAX_WAITING_BLOCKS = 1_024
 
-FIRST_WINDOW = 8
+FIRST_WINDOW = 4
+GAIN = 0.5
 MAX_WINDOW = 128
-TARGET_DELAY_NS = 50_000_000
+TARGET_DELAY_NS = 25_000_000
 BASE_PERIOD_NS = 10_000_000_000
 MIN_TIMEOUT_NS = 250_000_000
 FIRST_TIMEOUT_NS = 1_000_000_000
@@ -330,7 +331,7 @@ class _Pace:
             self._variation_ns += (abs(self._smoothed_ns - latency_ns) - self._variation_ns) / 4
             self._smoothed_ns += (latency_ns - self._smoothed_ns) / 8
         if latency_ns - self._base(latency_ns, now_ns) <= TARGET_DELAY_NS:
-            self._window = min(MAX_WINDOW, self._window + (1 if self._growing_fast else 1 / self._window))
+            self._window = min(MAX_WINDOW, self._window + (1 if self._growing_fast else GAIN / self._window))
         elif order >= self._round_end:  # what was asked before the last cut cannot show yet what it did
             self._cut(asked)
 

@@ -21,7 +21,7 @@ from agent.core.timeline import Span
 from agent.core.topics import request_topic
 from agent.requester.key_file import RequesterIdentity
 
-CONNECT_S = 10.0
+CONNECT_S = 5.0
 _AREA_FILE_LIMIT = 64 * 1024
 
 
