@@ -67,12 +67,16 @@ def chromium() -> Iterator[Browser]:
 
 
 class PageHome:
-    """Running while entered. Every call from outside is carried into the home's event loop."""
+    """Running while entered. Every call from outside is carried into the home's event loop.
 
-    def __init__(self, directory: Path, footage: Path, *, undo_s: float = 30.0) -> None:
+    `receives`: whether who asked is there to fetch what is shared.
+    """
+
+    def __init__(self, directory: Path, footage: Path, *, undo_s: float = 30.0, receives: bool = True) -> None:
         self._directory = directory
         self._footage = footage
         self._undo_s = undo_s
+        self._receives = receives
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -165,11 +169,14 @@ class PageHome:
             async with BrokerSession(BrokerAddress.parse(broker.url)) as session:
                 await session.connected(asking.CONNECT_S)
                 stop = asyncio.Event()
-                receiving = asyncio.create_task(Receiver(asker, session, self.evidence, self.progress.append).run(stop))
+                if self._receives:
+                    receiver = Receiver(asker, session, self.evidence, self.progress.append)
+                    receiving = asyncio.create_task(receiver.run(stop))
                 self._ready.set()
                 await self._end.wait()
                 stop.set()
-                await receiving
+                if self._receives:
+                    await receiving
             self.doorbell.stopped.set()
             await process
 

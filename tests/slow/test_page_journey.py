@@ -192,11 +192,14 @@ def _trim(phone: Phone) -> tuple[float, float]:
     for _ in range(3):
         end.press("ArrowLeft")
     page.wait_for_timeout(300)
-    video = page.locator("video").first
-    offer.get_by_role("button", name="Play").click()
-    page.wait_for_function("() => document.querySelector('video').paused", timeout=30_000)
-    stopped_at = float(video.evaluate("v => v.currentTime"))
     first, last = _cut_of(offer.locator(".cut strong").inner_text())
+    video = page.locator("video").first
+    video.evaluate("(v, at) => { v.currentTime = at; }", last - _start_of(page) - 1.5)
+    offer.get_by_role("button", name="Play").click()
+    expect(offer.get_by_role("button", name="Pause")).to_be_visible()
+    expect(offer.get_by_role("button", name="Play")).to_be_visible()
+    stopped_at = float(video.evaluate("v => v.currentTime"))
+    assert stopped_at > last - _start_of(page) - 1.1, "and no less; the heading leaves out fractions"
     assert stopped_at < last - _start_of(page) + 0.1, "the preview shows no more than would be shared"
     offer.get_by_label("Include this clip").check()
     expect(page.locator(".bar button").nth(1)).to_have_text("Share 1 clip…")
@@ -295,6 +298,31 @@ def test_declining_sends_nothing(home: PageHome, browser: Browser) -> None:
     assert "offered" not in home.audit()
     assert phone.complaints == []
     phone.close()
+
+
+def test_stopping_what_is_left(tmp_path: Path, film: Path, browser: Browser) -> None:
+    with PageHome(tmp_path, film, undo_s=1.0, receives=False) as home:
+        phone = Phone(browser, "light")
+        page = phone.page
+        phone.pair(home)
+        asked = home.ask()
+        page.goto(f"{home.origin}/#/requests/{asked.id}")
+        page.get_by_role("button", name="Share clips…").click()
+        expect(page.get_by_text("Choose a clip first")).to_be_visible()
+        page.locator(".offer").first.scroll_into_view_if_needed()
+        page.get_by_label("Include this clip").first.check()
+        page.get_by_role("button", name="Share 1 clip…").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("You have not played one of these clips yet.")
+        dialog.get_by_role("button", name="Share", exact=True).click()
+        expect(page.get_by_role("heading", name="Being sent")).to_be_visible()
+        phone.picture("11-sending")
+        page.get_by_role("button", name="Stop what is left").click()
+        expect(page.get_by_role("heading", name="You stopped it")).to_be_visible()
+        expect(page.get_by_text("Nothing had been sent.")).to_be_visible()
+        assert home.state(asked.id) == "stopped"
+        assert phone.complaints == []
+        phone.close()
 
 
 def test_pairing_by_a_typed_code_and_coming_back(home: PageHome, browser: Browser) -> None:
