@@ -68,15 +68,15 @@ class SegmenterRules:
     """How long things take. Raises BadInput where the figures contradict each other.
 
     `pause_ns`: a visit is over after this long without motion in an empty scene; `linger_ns`: the same while whoever
-    moved is still there, standing. `min_clip_ns`: a clip shorter than this is not ended by the next visit but carries
+    moved is still there, standing, and after a ring; a clip then lasts at least that long. `min_clip_ns`: a clip shorter than this is not ended by the next visit but carries
     it too. `max_clip_ns` stays below the 5 minutes of docs/spec/sealed-clip.md, because a clip begins at the key
     frame before its start, and that may lie many seconds back in a stream with few of them.
     """
 
     pre_roll_ns: int = 5 * _SECOND_NS
     post_roll_ns: int = 5 * _SECOND_NS
-    pause_ns: int = 2 * _SECOND_NS
-    linger_ns: int = 5 * _SECOND_NS
+    pause_ns: int = 2_500_000_000
+    linger_ns: int = 8 * _SECOND_NS
     min_clip_ns: int = 3 * _SECOND_NS
     max_clip_ns: int = 270 * _SECOND_NS
 
@@ -153,7 +153,7 @@ class Segmenter:
                 self._clip.lingered_ns = time_ns
             return out + self._advance(time_ns)
         out += self._motion(Event.MOTION, began_ns, time_ns)
-        self._lingering = True
+        self._lingering = False
         return out + self._advance(time_ns)
 
     def press(self, time_ns: int) -> list[Opened | Closed]:

@@ -15,12 +15,12 @@ SHAPE = (180, 320)
 
 
 def scene(seed: int, walker_x: float | None) -> npt.NDArray[np.uint8]:
-    """A textured wall with sensor noise, and a dark figure whose left edge is at `walker_x`."""
+    """A textured wall with sensor noise and a dark, opaque figure whose left edge is at `walker_x`."""
     wall = np.random.default_rng(1).normal(128, 25, (18, 32)).repeat(10, 0).repeat(10, 1)
     picture = wall + np.random.default_rng(seed).normal(0, 2, SHAPE)
     if walker_x is not None:
         left = max(0, int(walker_x))
-        picture[60:130, left : max(0, int(walker_x) + 24)] -= 60
+        picture[60:130, left : max(0, int(walker_x) + 24)] = 60 + np.random.default_rng(seed).normal(0, 3)
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 

@@ -69,17 +69,17 @@ def test_a_visitor_during_the_post_roll_gets_a_clip_that_starts_where_the_last_e
 
 
 def test_somebody_standing_still_holds_the_visit_together() -> None:
-    assert len(run([(20, 24), (28, 30)], 60, lingering=[(24, 28)])) == 1
-    assert len(run([(20, 24), (28, 30)], 60)) == 2
+    assert len(run([(20, 24), (31, 33)], 60, lingering=[(24, 31)])) == 1
+    assert len(run([(20, 24), (31, 33)], 60)) == 2
 
 
 def test_a_thing_left_behind_does_not_hold_a_clip_open() -> None:
     [(_, closed)] = run([(20, 24)], 90, lingering=[(24, 90)])
-    assert closed.end_ns == 29 * S - FRAME
+    assert closed == Closed(32 * S - FRAME, 24 * S - FRAME, continues=False)
 
 
 def test_whoever_stood_and_left_unseen_was_there_until_then() -> None:
-    first, second = run([(20, 24), (30, 31)], 60, lingering=[(24, 28)])
+    first, second = run([(20, 24), (29.5, 31)], 60, lingering=[(24, 28)])
     assert first[1].end_ns == 29 * S - FRAME
     assert second[0].start_ns == first[1].end_ns
 
@@ -87,12 +87,12 @@ def test_whoever_stood_and_left_unseen_was_there_until_then() -> None:
 def test_a_ring_opens_a_clip_though_nothing_moves() -> None:
     [(opened, closed)] = run([], 60, presses=[20.05])
     assert opened == Opened(round(15.05 * S), round(20.05 * S))
-    assert closed.end_ns == round(25.05 * S)
+    assert closed.end_ns == round(28.05 * S)
 
 
 def test_a_ring_in_the_post_roll_belongs_to_the_visit() -> None:
     [(_, closed)] = run([(20, 24)], 60, presses=[27])
-    assert closed.end_ns == 32 * S
+    assert closed.end_ns == 35 * S
 
 
 def test_after_a_ring_the_visit_waits_for_whoever_stands_at_the_door() -> None:

@@ -1,0 +1,128 @@
+"""Every figure motion detection rests on, in one place, with what it means.
+
+Nobody is asked to tune these: the slider and the zones scale them. They were chosen on rendered scenes and public
+footage, and no result hangs on one of them exactly (scripts/bench_motion --shift moves each and scores again). Pixels
+are those of a picture 320 wide, grey levels those of 8-bit luma. It holds figures and never code that uses them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """Grouped as in docs/design/motion.md. Shares are of the whole picture, times seconds."""
+
+    # Brightness: how the empty scene is lit now, compared with what is remembered.
+    cell_px: int = (
+        8  # the light is measured in cells; the median of 5 × 5 cells is what a thing up to 40 px cannot sway
+    )
+    light_pad: float = 12.0  # added before dividing, so that darkness divides calmly
+    light_pace: float = 0.8  # how fast it may change in one place only, as a share per second
+    light_step: float = 0.06  # the whole picture brighter or darker by this from frame to frame: a switch, not a figure
+    light_settle_s: float = 0.7
+    light_slack: float = 0.6  # tolerance for contrast that light alone changed, per unit of gain
+
+    # Difference: how far a pixel must be from all its neighbours in the empty scene.
+    floor: float = 3.5  # grey levels, on a perfectly quiet picture
+    per_noise: float = 4.0  # of the median deviation
+    noise_free: float = 0.5  # a median deviation that is only rounding
+    per_unrest: float = 2.0  # of what this pixel does by itself
+    unrest_spread: float = 1.2  # what its surroundings do counts as much
+    density: float = 0.42  # share of a 3 × 3 neighbourhood that must differ
+
+    # Unrest: learning what a place does by itself (leaves, water, flags, rain).
+    unrest_start: float = 6.0
+    unrest_most: float = 60.0
+    unrest_up_s: float = 0.7
+    unrest_up_blob_s: float = 3.0  # slower where it may be a figure not yet recognised
+    unrest_up_standing_s: float = 15.0  # slower still around a recognised one that stays in its place
+    unrest_up_young_s: float = 0.3
+    unrest_down_s: float = 40.0
+    unrest_down_young_s: float = 2.0
+    young_s: float = 3.0
+
+    # Remembering the empty scene.
+    learn_s: float = 6.0
+    learn_settling_s: float = 0.3
+    still_s: float = 9.0  # a thing that has not moved for this long becomes part of the scene
+    absorb_s: float = 0.6
+    static_s: float = 1.0  # a difference that holds still is a thing, not unrest
+    guard_share: float = 0.25  # the scene is not relearned around a recognised figure, this much of its size
+
+    # Changing now, against a moment ago.
+    ago_s: float = 0.25
+    per_threshold: float = 0.7
+    per_ago_noise: float = 0.8
+
+    # Rain and snow: what is there for one frame only.
+    spike_share: float = 0.002
+    spike_s: float = 1.5
+    spike_most: float = 0.05
+    spike_tail: float = 0.03
+    spike_dt_s: float = 0.22  # slower sources have too little overlap from frame to frame
+
+    # Shake.
+    shake_least_px: float = 0.3
+    shake_most_px: float = 12.0
+    shake_gain: float = 0.9  # what remains of the difference, to believe it
+
+    # A new scene: the infrared switch, a turned camera.
+    global_share: float = 0.6
+    global_before: float = 0.3
+    settle_s: float = 1.0
+
+    # Things.
+    area: float = 0.00022
+    area_least_px: float = 9.0
+    things_most: int = 24
+    moving_share: float = 0.03  # of a thing's pixels must change now for it to move
+    ghost_rim: float = 0.75  # an outline that was in the empty scene and is gone: what stood there has left
+    solid_rim: float = 1.1  # an outline that is new: something stands there
+    light_match: float = 0.7  # correlation of structure that says: the same surface in another light
+    light_share: float = 0.5
+    soft_rim: float = 1.1
+    soft_noise: float = 1.5
+    soft_least_px: float = 400.0
+
+    # Recognising a figure by how it goes.
+    hits: int = 3
+    hits_rain: int = 5
+    watch_s: float = 1.05
+    watch_long_s: float = 3.0
+    travel_px: float = 3.0
+    travel_size: float = 0.25  # of its smaller side
+    straight: float = 0.5
+    straight_long: float = 0.7
+    big_times: float = 4.0  # a thing this many times the least area needs to be seen less long
+    big_s: float = 0.19
+    small_s: float = 0.39
+    rain_times: float = 2.0
+    start_s: float = 1.5
+    start_frames: int = 12
+    start_travel: float = 8.0
+    large_share: float = 0.01  # or by its sheer size, when it changes for a while without going anywhere
+    large_s: float = 0.6
+    large_hits: int = 5
+    large_strength: float = 2.0
+    large_fill: float = 0.35
+    going_s: float = 3.0
+
+    # Following it.
+    reach_px: float = 4.0
+    reach_px_s: float = 60.0
+    reach_size: float = 0.5
+    overlap: float = 0.25
+    change: float = 4.5  # in area, from frame to frame
+    change_inside: float = 9.0  # the same where the rectangles overlap
+    velocity_mix: float = 0.4
+    forget_s: float = 0.45
+    forget_known_s: float = 1.0
+    back_hits: int = 12  # up to this many sightings, motion began with the first of them
+    linger_share: float = 0.1
+    remnant_share: float = 0.1  # what stays in its place and is this small beside the visitor is leaves or a shadow
+    visit_s: float = 15.0
+
+
+CONSTANTS = Constants()

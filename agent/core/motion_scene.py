@@ -1,0 +1,343 @@
+"""The empty scene: what the camera sees when nobody is there, and where a frame differs from it.
+
+It owns the remembered picture, each place's own unrest and the light of the moment, and tells three masks apart: what
+differs, what differs more than this place does by itself, and what is changing now. It never decides whether a
+difference is a figure (agent/core/motion_tracks.py). Selective running average with per-pixel thresholds, after
+SACON/PBAS-like background models; registration after Lucas and Kanade (1981). Method: docs/design/motion.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from cv2.typing import MatLike
+
+from agent.core.motion_constants import Constants
+
+# OpenCV's annotations do not tell kinds of numbers apart: of uint8 (grey levels, masks) and of float32.
+Grey = MatLike
+Plane = MatLike
+
+_KERNEL_3 = np.ones((3, 3), np.uint8)
+_KERNEL_5 = np.ones((5, 5), np.uint8)
+_KERNEL_9 = np.ones((9, 9), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A recognised figure's rectangle, px, within which the empty scene is not relearned. `going`: it gets about."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    going: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """One frame against the empty scene; masks are 0 or 1, all of one shape.
+
+    `picture`: the frame, held still; `expected`: the empty scene in the frame's light; `difference` and `threshold` in
+    grey levels; `differs`: where it is more than the place does by itself; `moves`: where it changed just now.
+    """
+
+    picture: Grey
+    expected: Grey
+    difference: Grey
+    threshold: Grey
+    differs: Grey
+    moves: Grey
+    noise: float
+    rain: bool
+    settling: bool  # after a switch of light: nothing new is to be believed
+    starting: bool
+
+
+class EmptyScene:
+    """Takes frames of one shape in order of time."""
+
+    def __init__(self, shape: tuple[int, int], caution: Plane | float, constants: Constants) -> None:
+        """`caution` multiplies the thresholds, for the whole picture or for each pixel; 0 < caution."""
+        height, width = shape
+        self._shape = shape
+        self._size = (width, height)
+        self._cells = (max(5, round(width / constants.cell_px)), max(5, round(height / constants.cell_px)))
+        self._caution = caution
+        self._c = constants
+        self._mean: Plane | None = None
+        self._time_s = 0.0
+        self._settle_until_s = self._unsteady_until_s = -math.inf
+        self._last_threshold: Grey | None = None
+        self._spikes = 0.0
+        self._rain_level = 0.0
+
+    def observe(self, pixels: Grey, time_s: float, guards: list[Guard]) -> Changes | None:
+        """None at a first frame and where the whole scene is another: there is nothing to compare with."""
+        picture = cv2.GaussianBlur(pixels, (3, 3), 0)
+        if self._mean is None:
+            self._begin(picture, time_s)
+            return None
+        step_s = min(max(time_s - self._time_s, 0.02), 1.0)
+        self._time_s = time_s
+        if self._unsteady_until_s >= time_s:
+            picture = self._steadied(picture, time_s)
+        self._notice_switch(picture, time_s)
+        rain, picture = self._without_rain(picture, step_s)
+
+        guarded = self._guarded(guards)
+        expected, gain = self._in_this_light(picture, guarded, step_s)
+        high, low = cv2.dilate(expected, _KERNEL_3), cv2.erode(expected, _KERNEL_3)
+        difference = cv2.max(cv2.subtract(picture, high), cv2.subtract(low, picture))
+        noise = _median(cv2.absdiff(picture, expected)[::3, ::3])
+        threshold = self._threshold(noise, rain, gain, high, low)
+        moves = self._moving(picture, threshold, noise, time_s)
+        over = cv2.compare(difference, threshold, cv2.CMP_GE)
+        differs = cv2.threshold(cv2.boxFilter(over, -1, (3, 3)), 255 * self._c.density, 1, cv2.THRESH_BINARY)[1]
+        share = cv2.countNonZero(differs) / differs.size
+        if share > 0.004:
+            self._unsteady_until_s = time_s + 1.0
+        if self._is_another_scene(share, time_s):
+            self._begin(picture, time_s)
+            self._settle_until_s = time_s + self._c.settle_s
+            return None
+        self._last_threshold = threshold
+        self._frames += 1
+        self._moved_s[cv2.dilate(moves, _KERNEL_9) > 0] = time_s
+        self._learn(picture, gain, differs, guarded, step_s)
+        self._learn_unrest(difference, differs, guarded, rain, step_s)
+        return Changes(
+            picture, expected, difference, threshold, differs, moves, noise, rain,
+            settling=time_s < self._settle_until_s,
+            starting=self._frames < self._c.start_frames or time_s - self._born_s < self._c.start_s,
+        )  # fmt: skip
+
+    def take_in(self, mask: Grey, left: int, top: int, picture: Grey) -> None:
+        """Make what is under `mask` (at `left`, `top`) part of the empty scene at once: it was never a thing."""
+        assert self._mean is not None
+        height, width = mask.shape
+        part = (slice(top, top + height), slice(left, left + width))
+        under = cv2.dilate(mask, _KERNEL_5) > 0
+        self._mean[part][under] = picture[part][under]
+
+    def _begin(self, picture: Grey, time_s: float) -> None:
+        self._mean = picture.astype(np.float32)
+        self._unrest: Plane = np.full(self._shape, self._c.unrest_start, np.float32)
+        self._moved_s: npt.NDArray[np.float64] = np.full(self._shape, time_s, np.float64)
+        self._time_s = self._born_s = time_s
+        self._frames = 1
+        self._unsteady_until_s = time_s
+        self._recent: deque[Grey] = deque(maxlen=3)
+        self._ago: deque[tuple[float, Grey, Plane]] = deque()
+        self._shares: deque[tuple[float, float]] = deque()
+        self._last_cells: Plane | None = None
+        self._last_threshold = None
+        self._relative: Plane = np.ones(self._cells[::-1], np.float32)
+
+    def _in_cells(self, picture: Grey | Plane) -> Plane:
+        return cv2.resize(picture, self._cells, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+    def _steadied(self, picture: Grey, time_s: float) -> Grey:
+        """The picture moved back by what the whole of it has moved (Lucas–Kanade, half size, light taken out)."""
+        half = (self._size[0] // 2, self._size[1] // 2)
+        assert self._mean is not None
+        flat = [p - cv2.boxFilter(p, -1, (15, 15)) for p in (_halved(self._mean, half), _halved(picture, half))]
+        across, down = (cv2.Sobel(flat[0], cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
+        least, most = self._c.shake_least_px / 2, self._c.shake_most_px / 2
+        at = best_at = (0.0, 0.0)
+        best = before = math.inf
+        shifted: Plane = flat[1]
+        for turn in range(3):
+            error = shifted - flat[0]
+            limit = 3 * _median_of(np.abs(error[::2, ::2])) + 4
+            sure = (np.abs(error) < 3 * limit).astype(np.float32)
+            error = np.clip(error, -limit, limit)
+            total = float(np.abs(error).sum())
+            before = total if turn == 0 else before
+            if total >= best:
+                break
+            best, best_at = total, at
+            move = _solve(across, down, sure, error)
+            if math.hypot(*move) < (least if turn == 0 else 0.05):
+                break
+            at = (min(max(at[0] - move[0], -most), most), min(max(at[1] - move[1], -most), most))
+            shifted = _moved(flat[1], *at)
+        if best >= self._c.shake_gain * before or math.hypot(*best_at) < least:
+            return picture
+        self._unsteady_until_s = time_s + 1.0
+        return _moved(picture, 2 * best_at[0], 2 * best_at[1])
+
+    def _notice_switch(self, picture: Grey, time_s: float) -> None:
+        cells = self._in_cells(picture)
+        if self._last_cells is not None:
+            pad = self._c.light_pad
+            step = abs(_median_of((cells + pad) / (self._last_cells + pad)) - 1)
+            if step > self._c.light_step:
+                self._settle_until_s = max(self._settle_until_s, time_s + self._c.light_settle_s)
+                self._recent.clear()
+        self._last_cells = cells
+
+    def _without_rain(self, picture: Grey, step_s: float) -> tuple[bool, Grey]:
+        """Where much is there for a single frame only, the median of three frames instead of the last one."""
+        self._recent.append(picture)
+        if len(self._recent) < 3 or step_s >= self._c.spike_dt_s:
+            return False, picture
+        first, middle, last = self._recent
+        median = cv2.max(cv2.min(first, last), cv2.min(cv2.max(first, last), middle))
+        spikes = cv2.absdiff(middle, median)[::2, ::2]
+        usual = 10 if self._last_threshold is None else self._last_threshold[::2, ::2]
+        share = float(np.count_nonzero(spikes >= usual)) / spikes.size
+        mix = 1 - math.exp(-step_s / self._c.spike_s)
+        self._spikes += mix * (min(share, self._c.spike_most) - self._spikes)
+        self._rain_level += mix * (_quantile(spikes, 1 - self._c.spike_tail) - self._rain_level)
+        rain = self._spikes > self._c.spike_share
+        return rain, median if rain else picture
+
+    def _guarded(self, guards: list[Guard]) -> Grey | None:
+        """1 around figures that get about, 2 around those that stay in their place, 0 elsewhere; None for none."""
+        if not guards:
+            return None
+        mask = np.zeros(self._shape, np.uint8)
+        for guard in sorted(guards, key=lambda g: g.going):
+            mask[guard.top : guard.bottom, guard.left : guard.right] = 1 if guard.going else 2
+        return mask
+
+    def _in_this_light(self, picture: Grey, guarded: Grey | None, step_s: float) -> tuple[Grey, Plane]:
+        """The empty scene as it would look now, and the gain: a median over cells, blind under a recognised figure."""
+        assert self._mean is not None
+        pad = self._c.light_pad
+        ratio: Plane = (self._in_cells(picture) + pad) / (self._in_cells(self._mean) + pad)
+        whole = _median_of(ratio)
+        covered = None if guarded is None else self._in_cells((guarded > 0).astype(np.float32)) > 0
+        if covered is not None and covered.mean() < 0.9:
+            whole = _median_of(ratio[~covered])
+            np.copyto(ratio, self._relative * whole, where=covered)
+        local = cv2.medianBlur(ratio, 5)
+        # Light that changes in one place only does so slowly; what is quicker is something that got in the way.
+        pace = math.exp(self._c.light_pace * step_s)
+        relative = np.clip(local / whole, self._relative / pace, self._relative * pace).astype(np.float32)
+        local = relative * np.float32(whole)
+        self._relative = relative if covered is None else np.where(covered, self._relative, relative)
+        gain = cv2.resize(local, self._size, interpolation=cv2.INTER_LINEAR)
+        return _as_grey((self._mean + pad) * gain - pad), gain
+
+    def _threshold(self, noise: float, rain: bool, gain: Plane, high: Grey, low: Grey) -> Grey:
+        c = self._c
+        spread = cv2.boxFilter(self._unrest, -1, (5, 5))
+        level = c.floor + c.per_noise * max(noise - c.noise_free, 0.0)
+        if rain:
+            level += max(0.0, self._rain_level - 3 * noise)
+        threshold = cv2.max(self._unrest, c.unrest_spread * spread) * np.float32(c.per_unrest) + np.float32(level)
+        changed = np.abs(gain - 1)
+        if changed.max() > 0.1:
+            threshold += c.light_slack * np.minimum(changed, 1) * cv2.subtract(high, low)
+        # A difference is a whole number: above the threshold means at or above the next one.
+        return cv2.convertScaleAbs(threshold * self._caution + np.float32(0.5))
+
+    def _moving(self, picture: Grey, threshold: Grey, noise: float, time_s: float) -> Grey:
+        self._ago.append((time_s, picture, self._in_cells(picture)))
+        while len(self._ago) > 1 and self._ago[1][0] <= time_s - self._c.ago_s + 0.01:
+            self._ago.popleft()
+        _, before, cells = self._ago[0]
+        drift = cv2.medianBlur(self._ago[-1][2] - cells, 5)
+        if float(np.abs(drift).max()) > 0.5:
+            before = _as_grey(before + cv2.resize(drift, self._size))
+        limit = cv2.convertScaleAbs(threshold, alpha=self._c.per_threshold, beta=self._c.per_ago_noise * noise)
+        moved = cv2.compare(cv2.absdiff(picture, before), limit, cv2.CMP_GT)
+        return cv2.threshold(cv2.boxFilter(moved, -1, (5, 5)), 76, 1, cv2.THRESH_BINARY)[1]
+
+    def _is_another_scene(self, share: float, time_s: float) -> bool:
+        """Most of the picture at once, where a second ago it was little: no figure grows that fast."""
+        while self._shares and self._shares[0][0] < time_s - 1.05:
+            self._shares.popleft()
+        least = min((s for _, s in self._shares), default=0.0)
+        self._shares.append((time_s, share))
+        return share > self._c.global_share and least < self._c.global_before * share
+
+    def _learn(self, picture: Grey, gain: Plane, differs: Grey, guarded: Grey | None, step_s: float) -> None:
+        assert self._mean is not None
+        c, age_s = self._c, self._time_s - self._born_s
+        settling = self._time_s < self._settle_until_s
+        over_s = c.learn_settling_s if settling else min(c.learn_s, max(0.3, age_s))
+        if float(np.abs(gain - 1).max()) > 0.02:
+            over_s /= 3  # in another light what is remembered must follow
+        taken = differs if guarded is None else cv2.max(differs, guarded)
+        free = (taken == 0).view(np.uint8)
+        cv2.accumulateWeighted(picture, self._mean, 1 - math.exp(-step_s / over_s), free)
+        if cv2.countNonZero(taken):
+            still = (self._moved_s < self._time_s - c.still_s) & (taken > 0)
+            cv2.accumulateWeighted(picture, self._mean, 1 - math.exp(-step_s / c.absorb_s), still.view(np.uint8))
+
+    def _learn_unrest(self, difference: Grey, differs: Grey, guarded: Grey | None, rain: bool, step_s: float) -> None:
+        c, age_s = self._c, self._time_s - self._born_s
+
+        def rate(over_s: float) -> np.float32:
+            return np.float32(1 - math.exp(-step_s / over_s))
+
+        settling, young = self._time_s < self._settle_until_s, age_s < c.young_s
+        excess = np.minimum(difference, c.unrest_most).astype(np.float32) - self._unrest
+        down = rate(1.0 if settling else c.unrest_down_young_s if age_s < c.young_s + 1 else c.unrest_down_s)
+        rising = excess > 0
+        if settling or not rising.any():
+            up: Plane | np.float32 = np.float32(0)
+        else:
+            up = np.full(self._shape, rate(c.unrest_up_young_s if young else c.unrest_up_s), np.float32)
+            if not young and not rain:
+                up[cv2.dilate(differs, _KERNEL_5) > 0] = rate(c.unrest_up_blob_s)
+            if not young:
+                up[self._moved_s < self._time_s - c.static_s] = 0
+            if guarded is not None:
+                up[guarded == 1] = 0
+                up[guarded == 2] = rate(c.unrest_up_standing_s)
+        self._unrest += np.where(rising, up, down) * excess
+
+
+def _halved(picture: Grey | Plane, size: tuple[int, int]) -> Plane:
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def _moved(picture: Plane | Grey, right: float, down: float) -> Plane | Grey:
+    matrix = np.array([[1, 0, right], [0, 1, down]], np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(picture, matrix, picture.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _solve(across: Plane, down: Plane, sure: Plane, error: Plane) -> tuple[float, float]:
+    """The shift that explains `error` best, px; (0, 0) where the scene has too little structure to tell."""
+    sure_across, sure_down = sure * across, sure * down
+    a, b, d = (float(np.vdot(x, y)) for x, y in ((sure_across, across), (sure_across, down), (sure_down, down)))
+    e, f = float(np.vdot(sure_across, error)), float(np.vdot(sure_down, error))
+    determinant = a * d - b * b
+    if determinant < 1e-3 * a * d + 1:
+        return 0.0, 0.0
+    return (d * e - b * f) / determinant, (a * f - b * e) / determinant
+
+
+def _as_grey(values: Plane) -> Grey:
+    return cv2.convertScaleAbs(np.maximum(values, np.float32(0)))
+
+
+def _median_of(values: Plane) -> float:
+    flat = values.ravel()
+    return float(np.partition(flat, flat.size // 2)[flat.size // 2])
+
+
+def _quantile(values: Grey, share: float) -> float:
+    counts = np.cumsum(np.bincount(values.ravel(), minlength=256))
+    return float(np.searchsorted(counts, share * counts[-1]))
+
+
+def _median(values: Grey) -> float:
+    """The median with parts of a grey level, as if each whole number were spread evenly around itself."""
+    counts = np.bincount(values.ravel(), minlength=256)
+    below = np.cumsum(counts)
+    level = int(np.searchsorted(below, below[-1] / 2))
+    before = int(below[level - 1]) if level else 0
+    within = (below[-1] / 2 - before) / max(1, int(counts[level]))
+    # Magnitudes: 0 stands for 0 to ½, every other whole number for ½ below to ½ above itself.
+    return float(within * 0.5 if level == 0 else level - 0.5 + within)

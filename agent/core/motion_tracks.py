@@ -1,0 +1,273 @@
+"""From places that differ to figures that go somewhere.
+
+It owns the things seen in the last seconds, follows each from frame to frame, and decides when one is a figure: it has
+travelled, fairly straight, for its size; or it is large and will not keep still. It never touches the empty scene. The
+tests of an outline against the remembered picture tell ghosts, light and solid things apart: docs/design/motion.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from agent.core.motion_constants import Constants
+from agent.core.motion_scene import Changes, EmptyScene, Grey, Guard, Plane
+
+_KERNEL_3 = np.ones((3, 3), np.uint8)
+_KERNEL_5 = np.ones((5, 5), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """A connected region that differs, in px. `moves`: it changes now. `solid`: at rest, and plainly an object."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    area: int
+    x: float
+    y: float
+    moves: bool
+    strength: float  # mean difference over mean threshold
+    solid: bool
+
+    def shared(self, other: Thing) -> int:
+        """Area that both rectangles cover, px²."""
+        across = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        down = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        return max(0, across) * max(0, down)
+
+
+@dataclass(slots=True)
+class Track:
+    """One thing over time. `known`: recognised as a figure."""
+
+    first_s: float
+    seen_s: float
+    thing: Thing
+    sightings: deque[tuple[float, Thing]]
+    hits: int = 1
+    known: bool = False
+    across_px_s: float = 0.0
+    down_px_s: float = 0.0
+    travelled_s: float = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a frame says about figures: those in motion, since when, those at rest, and all candidates for the view."""
+
+    moving: tuple[Thing, ...] = ()
+    since_s: float = 0.0
+    lingering: bool = False
+    candidates: tuple[Thing, ...] = field(default=())
+
+
+class Tracker:
+    """Follows the things of one source. `allowed`: 0 where a zone says that nothing counts, else 1."""
+
+    def __init__(self, shape: tuple[int, int], area_factor: float, allowed: Grey | None, constants: Constants) -> None:
+        height, width = shape
+        self._shape = shape
+        self._scale = max(shape) / 320
+        self._least = max(constants.area_least_px, constants.area * height * width) * area_factor
+        self._allowed = allowed
+        self._c = constants
+        self._tracks: list[Track] = []
+        self._visit_area = 0.0
+        self._last_s = 0.0
+
+    def guards(self) -> list[Guard]:
+        """Where the empty scene must not be relearned now."""
+        out = []
+        for track in self._tracks:
+            if track.known:
+                thing = track.thing
+                margin = int(4 + self._c.guard_share * max(thing.width, thing.height))
+                out.append(
+                    Guard(
+                        max(0, thing.left - margin), max(0, thing.top - margin),
+                        thing.left + thing.width + margin, thing.top + thing.height + margin,
+                        self._last_s - track.travelled_s < self._c.going_s,
+                    )
+                )  # fmt: skip
+        return out
+
+    def forget(self) -> None:
+        """Another scene: what was followed is gone."""
+        self._tracks.clear()
+
+    def observe(self, changes: Changes, scene: EmptyScene, time_s: float) -> Figures:
+        """Follow the things of one frame."""
+        step_s, self._last_s = time_s - self._last_s, time_s
+        things = self._things(changes, scene) if cv2.countNonZero(changes.differs) else []
+        self._follow(things, time_s)
+        moving: list[Thing] = []
+        since_s = time_s
+        for track in self._tracks:
+            if track.seen_s < time_s or changes.settling:
+                continue
+            track.known = track.known or (track.thing.moves and self._is_figure(track, changes, time_s))
+            if not track.known:
+                continue
+            if self._travels(track, changes.starting, time_s):
+                track.travelled_s = time_s
+            goes = time_s - track.travelled_s < self._c.going_s
+            if track.thing.moves and (goes or track.thing.area > self._c.remnant_share * self._visit_area):
+                moving.append(track.thing)
+                since_s = min(since_s, track.first_s if track.hits < self._c.back_hits else time_s)
+        present = [t.thing for t in self._tracks if t.known and t.seen_s == time_s]
+        self._visit_area *= math.exp(-step_s / self._c.visit_s)
+        if moving:
+            self._visit_area = max(self._visit_area, float(sum(t.area for t in present)))
+        solid = sum(t.area for t in present if t.solid)
+        lingering = not moving and solid > self._c.linger_share * self._visit_area
+        moving.sort(key=lambda t: -t.area)
+        return Figures(tuple(moving), since_s, lingering, tuple(things))
+
+    def _things(self, changes: Changes, scene: EmptyScene) -> list[Thing]:
+        mask = changes.differs if self._allowed is None else cv2.bitwise_and(changes.differs, self._allowed)
+        count, labels, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        big = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= self._least]
+        big.sort(key=lambda i: -int(stats[i, cv2.CC_STAT_AREA]))
+        things = []
+        for i in big[: self._c.things_most]:
+            left, top, width, height, area = (int(v) for v in stats[i])
+            part = (slice(top, top + height), slice(left, left + width))
+            own = (labels[part] == i).view(np.uint8)
+            moved = cv2.countNonZero(cv2.bitwise_and(own, changes.moves[part]))
+            solid = True
+            if moved < max(3.0, self._c.moving_share * area):
+                now, before = self._rims(own, left, top, changes)
+                if now < self._c.ghost_rim * (before + 1):
+                    scene.take_in(own, left, top, changes.picture)
+                    continue
+                solid = now > self._c.solid_rim * (before + 1)
+            inside = own > 0
+            level = float(changes.threshold[part][inside].mean())
+            thing = Thing(
+                left, top, width, height, area, float(centres[i][0]), float(centres[i][1]),
+                moved >= max(4.0, self._c.moving_share * area),
+                float(changes.difference[part][inside].mean()) / max(level, 1.0), solid,
+            )  # fmt: skip
+            known = any(t.known and t.thing.shared(thing) for t in self._tracks)
+            if known or not self._is_light(own, thing, changes):
+                things.append(thing)
+        return things
+
+    def _rims(self, own: Grey, left: int, top: int, changes: Changes) -> tuple[float, float]:
+        """Mean steepness along the outline: in the picture, and in the empty scene, grey levels."""
+        height, width = own.shape
+        ring = cv2.morphologyEx(cv2.copyMakeBorder(own, 2, 2, 2, 2, cv2.BORDER_CONSTANT), cv2.MORPH_GRADIENT, _KERNEL_5)
+        y0, x0 = max(0, top - 2), max(0, left - 2)
+        y1, x1 = min(self._shape[0], top + height + 2), min(self._shape[1], left + width + 2)
+        ring = ring[y0 - top + 2 : y1 - top + 2, x0 - left + 2 : x1 - left + 2]
+        now, before = (
+            cv2.mean(cv2.morphologyEx(p[y0:y1, x0:x1], cv2.MORPH_GRADIENT, _KERNEL_3), ring)[0]
+            for p in (changes.picture, changes.expected)
+        )
+        return now, before
+
+    def _is_light(self, own: Grey, thing: Thing, changes: Changes) -> bool:
+        """The same surface in another light: no new outline, or structure that correlates with the empty scene's."""
+        c = self._c
+        if thing.width * thing.height > c.soft_least_px * self._scale**2:
+            now, before = self._rims(own, thing.left, thing.top, changes)
+            if now < c.soft_rim * before + c.soft_noise * changes.noise:
+                return True
+        y0, x0 = max(0, thing.top - 4), max(0, thing.left - 4)
+        part = (slice(y0, thing.top + thing.height + 4), slice(x0, thing.left + thing.width + 4))
+        a, b = (p[part].astype(np.float32) for p in (changes.picture, changes.expected))
+
+        def mean(values: Plane) -> Plane:
+            return cv2.boxFilter(values, -1, (7, 7))
+
+        mean_a, mean_b = mean(a), mean(b)
+        least = (1.5 * changes.noise) ** 2 + 1
+        spread = np.maximum(mean(a * a) - mean_a**2, least) * np.maximum(mean(b * b) - mean_b**2, least)
+        match = (mean(a * b) - mean_a * mean_b) / np.sqrt(spread)
+        inner = match[thing.top - y0 :, thing.left - x0 :][: thing.height, : thing.width]
+        return float((inner[own > 0] > c.light_match).mean()) > c.light_share
+
+    def _follow(self, things: list[Thing], time_s: float) -> None:
+        free = list(things)
+        for track in sorted(self._tracks, key=lambda t: (not t.known, -t.hits)):
+            best = self._nearest(track, free, time_s)
+            if best is None:
+                continue
+            free.remove(best)
+            gap_s = time_s - track.seen_s
+            if gap_s > 0:
+                mix = self._c.velocity_mix
+                track.across_px_s += mix * ((best.x - track.thing.x) / gap_s - track.across_px_s)
+                track.down_px_s += mix * ((best.y - track.thing.y) / gap_s - track.down_px_s)
+            track.thing, track.seen_s = best, time_s
+            track.hits += 1
+            track.sightings.append((time_s, best))
+            while track.sightings[0][0] <= time_s - self._c.watch_long_s:
+                track.sightings.popleft()
+        self._tracks += [Track(time_s, time_s, thing, deque([(time_s, thing)])) for thing in free]
+        keep = {True: self._c.forget_known_s, False: self._c.forget_s}
+        self._tracks = [t for t in self._tracks if time_s - t.seen_s < keep[t.known]]
+
+    def _nearest(self, track: Track, things: list[Thing], time_s: float) -> Thing | None:
+        c, last = self._c, track.thing
+        gap_s = time_s - track.seen_s
+        x, y = last.x + track.across_px_s * gap_s, last.y + track.down_px_s * gap_s
+        best, best_distance = None, math.inf
+        for thing in things:
+            distance = math.hypot(thing.x - x, thing.y - y)
+            growth = max(thing.area, last.area) / min(thing.area, last.area)
+            if distance >= best_distance or growth > c.change_inside:
+                continue
+            size = max(min(thing.width, thing.height), min(last.width, last.height))
+            near = growth < c.change and distance < (c.reach_px + c.reach_px_s * gap_s) * self._scale + c.reach_size * size
+            smaller = min(thing.width * thing.height, last.width * last.height)
+            if near or last.shared(thing) > c.overlap * smaller:
+                best, best_distance = thing, distance
+        return best
+
+    def _is_figure(self, track: Track, changes: Changes, time_s: float) -> bool:
+        c = self._c
+        seen = [s for s in track.sightings if s[0] > time_s - c.watch_s]
+        lasted_s = time_s - seen[0][0]
+        area = sum(t.area for _, t in seen) / len(seen)
+        needed_s = c.big_s if area >= c.big_times * self._least else c.small_s
+        if len(seen) < c.hits or lasted_s < needed_s:
+            return False
+        if sum(t.moves for _, t in seen) < 0.6 * len(seen):
+            return False
+        if changes.starting and area < c.big_times * self._least:
+            return False
+        if changes.rain and (len(seen) < c.hits_rain or area < c.rain_times * self._least):
+            return False
+        if self._travels(track, changes.starting, time_s):
+            return True
+        thing = track.thing
+        large = thing.area >= c.large_share * self._shape[0] * self._shape[1]
+        firm = thing.strength > c.large_strength and thing.area > c.large_fill * thing.width * thing.height
+        return large and firm and not changes.starting and len(seen) >= c.large_hits and lasted_s >= c.large_s
+
+    def _travels(self, track: Track, starting: bool, time_s: float) -> bool:
+        """It got somewhere, for its size, and not by detours: within a second, or within three."""
+        c, thing = self._c, track.thing
+        least_px = c.travel_px * self._scale * (c.start_travel if starting and not track.known else 1.0)
+        needed = max(least_px, c.travel_size * min(thing.width, thing.height))
+        for window_s, pace_s, straight in ((c.watch_s, 0.0, c.straight), (c.watch_long_s, 0.29, c.straight_long)):
+            seen = [s for s in track.sightings if s[0] > time_s - window_s]
+            net = math.dist((thing.x, thing.y), (seen[0][1].x, seen[0][1].y))
+            if net < needed:
+                continue
+            path, (last_s, last) = 0.0, seen[0]
+            for at_s, here in seen[1:]:
+                if at_s - last_s >= pace_s or here is thing:
+                    path += math.dist((here.x, here.y), (last.x, last.y))
+                    last_s, last = at_s, here
+            if net >= straight * path:
+                return True
+        return False
