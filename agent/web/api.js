@@ -203,17 +203,24 @@ export class Session {
  * Server-Sent Events as far as the doorbell uses them: `data:` lines, ended by an empty line.
  * @param {Response} response
  * @param {(what: string) => void} onChange
- * @returns {Promise<void>} when the stream ends or falls silent
+ * @returns {Promise<void>} when the stream ends or falls silent, or the page was away and is looked at again
  */
 async function readEvents(response, onChange) {
   if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const leave = () => void reader.cancel().catch(() => {}); // gone already: there is nothing left to cancel
+  // A phone in a pocket freezes the connection without ending it.
+  const onVisible = () => document.visibilityState === "visible" && leave();
+  document.addEventListener("visibilitychange", onVisible);
+  let watchdog = setTimeout(leave, SILENCE_MS);
   let rest = "";
   try {
     for (;;) {
-      const part = await Promise.race([reader.read(), pause(SILENCE_MS).then(() => null)]);
-      if (part === null || part.done) return;
-      const blocks = (rest + part.value).split("\n\n");
+      const { done, value } = await reader.read();
+      if (done) return;
+      clearTimeout(watchdog);
+      watchdog = setTimeout(leave, SILENCE_MS);
+      const blocks = (rest + value).split("\n\n");
       rest = blocks.pop() ?? "";
       for (const block of blocks) {
         const data = block.split("\n").find((line) => line.startsWith("data: "));
@@ -221,7 +228,9 @@ async function readEvents(response, onChange) {
       }
     }
   } finally {
-    await reader.cancel().catch(() => {}); // the connection is gone already: there is nothing left to cancel
+    clearTimeout(watchdog);
+    document.removeEventListener("visibilitychange", onVisible);
+    leave();
   }
 }
 

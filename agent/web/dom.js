@@ -78,6 +78,14 @@ export function facts(...rows) {
 }
 
 /**
+ * Somebody else's words.
+ * @param {string} text
+ */
+export function quoted(text) {
+  return h("blockquote", {}, ...text.split("\n").map((line) => h("p", {}, line)));
+}
+
+/**
  * A sentence about something that went wrong.
  * @param {string} text
  */

@@ -121,7 +121,7 @@ async function readStatus(app) {
   badge.setAttribute("aria-label", `${waiting} waiting`);
 }
 
-/** @type {Set<string> | null} requests this page has told of; null until it has looked once */
+/** @type {Map<string, HTMLElement | null> | null} requests that wait and what tells of them; null before the first look */
 let told = null;
 
 /** @param {App} app */
@@ -129,7 +129,8 @@ async function tellOfRequests(app) {
   const { requests } = await app.session.get("/api/requests", requestList);
   const asked = requests.filter((row) => row.state === "asked");
   const before = told;
-  told = new Set([...(before ?? []), ...asked.map((row) => row.id)]);
+  told = new Map(asked.map((row) => [row.id, before?.get(row.id) ?? null]));
+  before?.forEach((notice, id) => told?.has(id) || notice?.remove()); // answered, or over
   for (const row of asked) {
     if (before === null || before.has(row.id) || location.hash.endsWith(row.id)) continue;
     const notice = h("aside", { class: "notice" },
@@ -138,6 +139,7 @@ async function tellOfRequests(app) {
         h("a", { class: "button", href: `#/requests/${row.id}`, onclick: () => notice.remove() }, "Look at it"),
         h("button", { type: "button", onclick: () => notice.remove() }, "Not now")));
     notices.append(notice);
+    told.set(row.id, notice);
   }
 }
 

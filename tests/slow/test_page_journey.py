@@ -325,6 +325,24 @@ def test_stopping_what_is_left(tmp_path: Path, film: Path, browser: Browser) -> 
         phone.close()
 
 
+def test_a_doorbell_out_of_reach_is_said_and_found_again(home: PageHome, browser: Browser) -> None:
+    phone = Phone(browser, "dark")
+    page = phone.page
+    phone.pair(home)
+    clips = f"{len(home.recorded().clips)} clips"
+    expect(page.locator(".status")).to_contain_text(clips)
+    page.context.set_offline(True)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as when the phone comes out of the pocket
+    expect(page.locator(".status")).to_contain_text("does not answer")
+    phone.picture("22-away")
+    page.context.set_offline(False)
+    expect(page.locator(".status")).to_contain_text(clips)
+    home.ask()
+    expect(page.locator(".notice")).to_contain_text(AGENCY)
+    assert [text for text in phone.complaints if "ERR_INTERNET_DISCONNECTED" not in text] == []
+    phone.close()
+
+
 def test_pairing_by_a_typed_code_and_coming_back(home: PageHome, browser: Browser) -> None:
     phone = Phone(browser, "light", viewport={"width": 320, "height": 640})
     page = phone.page

@@ -28,7 +28,7 @@ export async function clipView(app, id) {
   const heading = h("h1", {}, `${clock(clip.startNs)}, ${day(clip.startNs)}`);
   const title = clock(clip.startNs);
   if (last < 1) return { node: h("section", {}, back, heading, trouble("This clip ended before any video was in it.")), title };
-  const video = h("video", { controls: true, playsinline: true, preload: "none" });
+  const video = h("video", { controls: true, playsinline: true, preload: "auto" });
   const player = new Player(video, clip, 1, last, fail);
   const motion = clip.manifest.motion.map(([start, end]) => `${clock(clip.startNs + BigInt(start))} – ${clock(clip.startNs + BigInt(end))}`);
   const size = places.reduce((sum, place) => sum + place.length, 0);

@@ -26,7 +26,7 @@ export class Offer {
   #onChange;
   #seen;
   #include = h("input", { type: "checkbox" });
-  #video = h("video", { playsinline: true, preload: "none", tabindex: "-1" });
+  #video = h("video", { playsinline: true, preload: "auto", tabindex: "-1" });
   #body = h("div", {}, h("p", { class: "quiet" }, "Opening…"));
   #words = h("p", { class: "cut", "aria-live": "polite" });
   #strip = h("div", { class: "strip", "aria-hidden": "true" });

@@ -4,7 +4,7 @@
  */
 import { parseTime } from "../encoding.js";
 import { readDecision } from "../decision.js";
-import { button, facts, h, trouble } from "../dom.js";
+import { button, facts, h, quoted, trouble } from "../dom.js";
 import { Corrupt, Refused, words } from "../errors.js";
 import { clipDetail, requestRow } from "../messages.js";
 import { checkReceipt } from "../request.js";
@@ -37,7 +37,7 @@ export async function outcomeView(app, detail, checked) {
     shared,
     h("h2", {}, "The request"),
     facts(["From", checked.said.requester.agency], ["What", checked.said.incident_type], ["Case", checked.said.case_number], ["Time", span(checked.said.from, checked.said.to)], ["Signed with", h("span", { class: "kid" }, grouped(checked.requester.id))]),
-    h("blockquote", {}, h("p", {}, checked.said.message)));
+    quoted(checked.said.message));
   const refresh = async (/** @type {RequestDetail} */ fresh) => stage.refresh?.(fresh);
   return { node, title: checked.said.requester.agency, close: () => stop.abort(), refresh };
 }
@@ -198,7 +198,7 @@ async function whatWasShared(app, detail, checked, statement) {
   if (decision.answer === "decline") return null;
   const items = await Promise.all(decision.clips.map((clip) => sharedSeconds(app, detail, clip)));
   return h("div", {},
-    h("h2", {}, detail.row.state === "agreed" || detail.row.state === "held" ? "What you agreed to share" : "What you shared"),
+    h("h2", {}, detail.row.state === "delivered" ? "What you shared" : "What you agreed to share"),
     h("ul", { class: "plain" }, ...items),
     facts(["Decided", moment(decision.issued)], ["Sound", decision.clips.some(({ tracks }) => tracks.length > 1) ? "included" : "left out"], ["Locked to key", h("span", { class: "kid" }, grouped(decision.key))]));
 }

@@ -3,7 +3,7 @@
  * sharing means. Two buttons of equal weight, nothing chosen beforehand, and no clock running against the owner.
  */
 import { areaMap, contains } from "../area_map.js";
-import { button, facts, h } from "../dom.js";
+import { button, facts, h, quoted } from "../dom.js";
 import { words } from "../errors.js";
 import { count, duration, grouped, moment, span, zone } from "../words.js";
 import { Offer } from "./offer.js";
@@ -41,7 +41,7 @@ export async function reviewView(app, detail, checked) {
     h("p", { class: "note" }, "This is a question, not an order. You may say no, and you need not give a reason. They are not told whether you have video. Doing nothing is a complete answer, too."),
     asked(detail, checked),
     h("h2", {}, "In their words"),
-    h("blockquote", {}, ...said.message.split("\n").map((line) => h("p", {}, line))),
+    quoted(said.message),
     h("div", { class: "trust" }, verified(detail, checked), claimed(checked)),
     h("h2", {}, `Your ${offers.length === 1 ? "clip" : "clips"} from that time`),
     h("p", { class: "quiet" }, "Only you see these. They are opened on this phone. Nothing is chosen until you choose it."),
