@@ -31,10 +31,10 @@ from agent.requester.receiving import Stage as ReceivedStage
 _PORT = 8080
 _WORDS = {
     "asked": "waiting for the owner's answer",
-    "agreed": "[green]yes[/]: it can still be taken back, nothing has left the home",
+    "agreed": "[green]yes[/]; nothing has left the home, it can be taken back",
     "held": "held: nothing leaves until the owner resumes",
-    "sending": "the undo time is over: the requester may fetch the agreed seconds",
-    "declined": "[yellow]no[/]: nothing was sent, and the requester hears nothing",
+    "sending": "sending: the requester may fetch the agreed seconds, no others",
+    "declined": "[yellow]no[/]; nothing was sent, and the requester hears nothing",
     "stopped": "[yellow]stopped[/] by the owner",
     "expired": "nobody answered in time: nothing was sent",
     "lapsed": "agreed, but never fetched",
@@ -56,14 +56,14 @@ class Terminal:
         self._console.print(f"[bold cyan]{self._step:>2}[/] {text}")
 
     def started(self, page: str, broker: str) -> None:
-        self._say(f"The doorbell is up. Owner's page: [bold]{page}[/]   broker: {broker}")
+        self._say(f"The doorbell is up. Owner's page: [bold]{page}[/]\n   Requests come through {broker}")
 
     def invite(self, link: str) -> None:
-        self._say("Open this link in a browser on this machine to become the owner (ten minutes, once):")
+        self._say("Open this link in a browser on this machine to become the owner:")
         self._console.print(f"\n   [bold underline]{link}[/]\n", soft_wrap=True)
 
     def paired(self) -> None:
-        self._say("An owner is paired: clips are sealed to the owner's key, which the doorbell never has.")
+        self._say("An owner is paired. Clips are sealed to keys the doorbell does not have.")
 
     @contextlib.asynccontextmanager
     async def recording(self, total_ns: int, moment: Callable[[], int]) -> AsyncIterator[None]:
@@ -83,16 +83,16 @@ class Terminal:
                 follower.cancel()
 
     def recorded(self, report: RecorderReport) -> None:
-        self._say(f"{report.end_ns / 1e9:.0f} s of footage replayed: {len(report.clips)} clips where something moved.")
+        self._say(f"{report.end_ns / 1e9:.0f} s of footage, {len(report.clips)} clips where something moved:")
         if report.clips:
             self._console.print(clip_table([summary(clip.row) for clip in report.clips]))
 
     def asked(self, agency: str, span: Span) -> None:
         start, end = local_time(format_time(span.start_ns)), local_time(format_time(span.end_ns))[11:]
-        self._say(f"{escape(agency)} asks every home around here for {start} to {end}.")
+        self._say(f"{escape(agency)} asks the homes around here\n   for {start} to {end}.")
 
     def prompted(self, page: str, *, by_person: bool) -> None:
-        self._say("The request concerns this home: the owner is asked. The requester hears nothing.")
+        self._say("It concerns this home, so the owner is asked. The requester hears nothing.")
         if by_person:
             self._console.print(f"   Answer it on the page: [bold]{page}[/]  (or do not: that is an answer too)")
 
@@ -115,10 +115,17 @@ class Terminal:
             return
         if progress.stage is ReceivedStage.VERIFIED:
             self._close_bar()
-            self._say(f"Requester: {size(progress.total_bytes)} received, every signature and record verified.")
+            self._say(f"Requester: {size(progress.total_bytes)} received, every signature and record verified")
         elif progress.stage is ReceivedStage.FAILED:
             self._close_bar()
             self._say(f"[red]Requester: verification failed[/]: {escape(str(progress.failed))}")
+
+    def finished(self, outcome: Outcome, *, stays: bool) -> None:
+        if outcome.folder is not None:
+            lines = [*map(str, films_in(outcome)), str(outcome.folder / "report.html")]
+            self._console.print(Panel(escape("\n".join(lines)), title="Evidence: films and report", title_align="left"))
+        if stays:
+            self._say("That was all. The page stays up to look around; Ctrl-C ends the demo.")
 
     def _close_bar(self) -> None:
         if self._bar is not None:
@@ -149,26 +156,30 @@ def demo(
         directory.mkdir(parents=True, exist_ok=True)
         evidence = (keep or Path.cwd()) / "evidence"
         if footage is None:
-            console.print("Rendering the doorstep (the first time only) …", end="\r")
-            footage = cached_scene(_cache())
+            with console.status("Drawing the doorstep scene (only the first time) …"):
+                footage = cached_scene(_cache())
         plan = Plan(
             directory, evidence, footage, answers, port if port is not None else 0 if answers else _PORT, broker_url
         )
         outcome = asyncio.run(_play(plan, console))
     if outcome is None:
-        console.print("Stopped. Nothing was sent.")
+        console.print("Stopped before there was an answer. Nothing was sent.")
         return
-    films = sorted(outcome.folder.glob("clip-*.mp4")) if outcome.folder else []
     document = {
         "state": outcome.state,
         "clips": outcome.clips,
         "verified": outcome.verified,
         "evidence": str(outcome.folder) if outcome.folder else None,
-        "films": [str(film) for film in films],
+        "films": [str(film) for film in films_in(outcome)],
     }
-    report(opts, document, lambda shown: _tell(shown, outcome, films))
+    report(opts, document, lambda _: None)  # people have seen it all by now
     if answers and not outcome.verified:
         context.exit(1)
+
+
+def films_in(outcome: Outcome) -> list[Path]:
+    """The films of the evidence, if there was a yes."""
+    return sorted(outcome.folder.glob("clip-*.mp4")) if outcome.folder else []
 
 
 async def _play(plan: Plan, console: Console) -> Outcome | None:
@@ -180,10 +191,3 @@ async def _play(plan: Plan, console: Console) -> Outcome | None:
 def _cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "doorward"
-
-
-def _tell(console: Console, outcome: Outcome, films: list[Path]) -> None:
-    if outcome.folder is None:
-        return
-    lines = [*(str(film) for film in films), str(outcome.folder / "report.html")]
-    console.print(Panel(escape("\n".join(lines)), title="Evidence: films and report", title_align="left"))

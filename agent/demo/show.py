@@ -60,6 +60,16 @@ class Plan:
     broker_url: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended: the request's last state, and the folder of evidence if there was a yes."""
+
+    state: str
+    clips: int
+    folder: Path | None
+    verified: bool
+
+
 class Stage(Protocol):
     """Shows what happens. Every call is one thing a person can see."""
 
@@ -72,16 +82,7 @@ class Stage(Protocol):
     def prompted(self, page: str, *, by_person: bool) -> None: ...
     def changed(self, row: RequestRow) -> None: ...
     def received(self, progress: Progress) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How it ended: the request's last state, and the folder of evidence if there was a yes."""
-
-    state: str
-    clips: int
-    folder: Path | None
-    verified: bool
+    def finished(self, outcome: Outcome, *, stays: bool) -> None: ...
 
 
 class Demo:
@@ -110,7 +111,13 @@ class Demo:
             stopper = asyncio.create_task(self._stopped.wait())
             try:
                 await asyncio.wait({process, story, stopper}, return_when=asyncio.FIRST_COMPLETED)
-                return story.result() if story.done() else None
+                if not story.done():
+                    return None
+                outcome = story.result()
+                self._stage.finished(outcome, stays=not self._plan.answers)
+                if not self._plan.answers:
+                    await stopper  # the owner may want to look at the receipt and the log
+                return outcome
             finally:
                 story.cancel()
                 stopper.cancel()
@@ -139,9 +146,7 @@ class Demo:
         path = self._plan.directory / "requester.json"
         if path.exists():
             return requester_keys.load(path)
-        return requester_keys.create(
-            path, "Springfield Police (played by this demo)", secrets.token_bytes(64), clock.utc_ns()
-        )
+        return requester_keys.create(path, "Springfield Police (a demo)", secrets.token_bytes(64), clock.utc_ns())
 
     # -- the story
 
