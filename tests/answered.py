@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core import statements
 from agent.core.area import Circle
 from agent.core.bundle import Bundle, Offer, Part, offer, read_offer
-from agent.core.encoding import b64u, format_time, key_id, to_json
+from agent.core.encoding import b64u, format_time, key_id, new_id, to_json
 from agent.core.fmp4 import Fragmenter, Origin, init_segment, render_fragment
 from agent.core.frame import EncodedPacket, Track, VideoFormat
 from agent.core.identity import KeyPair
@@ -82,7 +82,7 @@ def seal_clip(
     device: Ed25519PrivateKey, start_ns: int, fmt: VideoFormat, packets: Sequence[EncodedPacket], *, sequence: int = 1
 ) -> SealedClip:
     """A closed clip of these packets, with a track of made-up sound beside them."""
-    clip = secrets.token_bytes(16)
+    clip = new_id(secrets.token_bytes(16))
     device_id = key_id(statements.raw_public(device))
     start = format_time(start_ns)
     random = b64u(bytes(32))
@@ -91,7 +91,7 @@ def seal_clip(
         ClipHeader(
             CLIP_FORMAT,
             SUITE,
-            b64u(clip),
+            clip,
             device_id,
             sequence,
             "",
@@ -124,7 +124,7 @@ def seal_clip(
     hashes = {track: [record_hash(r) for r in found] for track, found in records.items()}
     end_ns = max(run.start_ns + run.duration_ns for run in runs)
     said = Manifest(
-        b64u(clip), b64u(hh), "closed", track_records(hashes), end_ns, [(S, end_ns)], [], Clock(start, "synchronised")
+        clip, b64u(hh), "closed", track_records(hashes), end_ns, [(S, end_ns)], [], Clock(start, "synchronised")
     )
     return SealedClip(header, keys, statements.sign(Kind.MANIFEST, said, device), records)
 
@@ -162,7 +162,7 @@ def new_requester(folder: Path, agency: str = "Springfield Police <Dept.>") -> R
 
 def a_request(identity: RequesterIdentity, now_ns: int, **changes: str) -> tuple[bytes, FootageRequest]:
     said = FootageRequest(
-        id=b64u(secrets.token_bytes(16)),
+        id=new_id(secrets.token_bytes(16)),
         requester=Asker(identity.said.id, identity.said.agency, "Det. Alvarez", "555-0100"),
         case_number=changes.get("case_number", "24/118"),
         incident_type="Package theft",
@@ -229,7 +229,7 @@ def answer(
             parts.append(Part(f"clips/{k}/{s.track}.records", tuple(records[i] for i in s.indexes)))
     bundle = Bundle(parts)
     pages = bundle.pages(no_file)
-    transfer = b64u(secrets.token_bytes(16))
+    transfer = new_id(secrets.token_bytes(16))
     offered = offer(
         bundle,
         pages,

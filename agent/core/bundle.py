@@ -19,7 +19,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from agent.core import statements
-from agent.core.encoding import ID_BYTES, b64u, format_time, from_b64u, key_id, parse_time
+from agent.core.encoding import ID_BYTES, b64u, check_id, format_time, from_b64u, key_id, parse_time
 from agent.core.errors import BadInput, Corrupt, Refused
 from agent.core.statements import Kind
 
@@ -259,8 +259,8 @@ def _check_offer(offered: Offer) -> None:
         raise Corrupt("the number of pages does not fit the size")
     for text in (offered.request, offered.decision, offered.owner, *offered.pages):
         from_b64u(text, DIGEST_BYTES)
-    for text in (offered.transfer, offered.requester):
-        from_b64u(text, ID_BYTES)
+    check_id(offered.transfer)
+    from_b64u(offered.requester, ID_BYTES)
     if parse_time(offered.issued) >= parse_time(offered.expires):
         raise Corrupt("it expires before it is issued")
 

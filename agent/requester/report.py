@@ -120,8 +120,20 @@ def _verdict(found: Evidence) -> str:
         return f'<section class="verdict bad"><h2>Not verified</h2><p>{what}{why}.</p></section>\n'
     return (
         '<section class="verdict good"><h2>Verified</h2>'
-        f"<p>All {len(found.checks)} checks passed: what follows was recorded by one doorbell, released by an owner "
-        "of it for this request, and has not been altered since.</p></section>\n"
+        f"<p>{_summary(found)} All {len(found.checks)} checks passed: the films were recorded by one doorbell, "
+        "released by an owner of it for this request, and have not been altered since.</p></section>\n"
+    )
+
+
+def _summary(found: Evidence) -> str:
+    """Who asked for what, who agreed when, in one sentence."""
+    if found.request is None or found.decision is None or found.offer is None:
+        return ""
+    asker = found.request.requester
+    owner = key_id(from_b64u(found.offer.owner, 32))
+    return (
+        f"{escape(asker.agency)} asked for video of {_span(found.request.span.start_ns, found.request.span.end_ns)}; "
+        f"an owner of the doorbell (key {_code(owner)}) agreed on {_time(parse_time(found.decision.issued))}."
     )
 
 
@@ -134,7 +146,7 @@ def _film(clip: ClipEvidence) -> str:
     spans = ", ".join(f"{span.track} {span.first} to {span.last}" for span in clip.shared.tracks)
     gaps = "; ".join(f"{(e - s) / NS_PER_S:.1f} s missing: {why}" for s, e, why in clip.manifest.gaps)
     rows = [
-        ("Shows", f"{_time(clip.start_ns)} to {_time(clip.end_ns)}"),
+        ("Shows", _span(clip.start_ns, clip.end_ns)),
         ("Length", f"{length_s:.3f} seconds, {'with' if clip.sound else 'without'} sound"),
         ("Time", _TRUST.get(clip.manifest.clock.trust, clip.manifest.clock.trust)),
         ("Recording", f"{_ENDED.get(clip.manifest.ended, clip.manifest.ended)}; records released: {spans}"),
@@ -161,7 +173,7 @@ def _request(found: Evidence) -> str:
         ("Case number", escape(request.case_number)),
         ("Incident", escape(request.incident_type)),
         ("Message", f"<span class=text>{escape(request.message)}</span>"),
-        ("Time asked about", f"{_time(parse_time(request.span_from))} to {_time(parse_time(request.span_to))}"),
+        ("Time asked about", _span(request.span.start_ns, request.span.end_ns)),
         ("Area asked about", _area(request)),
         ("Purpose", escape(request.purpose)),
         ("How long it is kept", escape(request.retention)),
@@ -258,9 +270,20 @@ def _code(text: str) -> str:
     return f"<code>{escape(text)}</code>"
 
 
+def _span(start_ns: int, end_ns: int) -> str:
+    """Both times, the date once where it is the same day."""
+    (first_day, first), (last_day, last) = _day_and_time(start_ns), _day_and_time(end_ns)
+    return f"{first_day}, {first} to {last if first_day == last_day else f'{last_day}, {last}'} UTC"
+
+
 def _time(utc_ns: int) -> str:
     """`23 November 2026, 14:12:10.250 UTC`."""
+    day, time = _day_and_time(utc_ns)
+    return f"{day}, {time} UTC"
+
+
+def _day_and_time(utc_ns: int) -> tuple[str, str]:
     seconds, rest_ns = divmod(utc_ns, NS_PER_S)
     moment = datetime.fromtimestamp(seconds, UTC)
     fraction = f".{rest_ns // 1_000_000:03d}" if rest_ns else ""
-    return f"{moment.day} {moment:%B %Y, %H:%M:%S}{fraction} UTC"
+    return f"{moment.day} {moment:%B %Y}", f"{moment:%H:%M:%S}{fraction}"

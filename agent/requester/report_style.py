@@ -21,10 +21,12 @@ section { margin: 0 0 2rem; }
 video { display: block; width: 100%; max-height: 70vh; background: #000; border-radius: .5rem; margin-bottom: .8rem; }
 table { width: 100%; border-collapse: collapse; font-size: .95rem; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .6rem .4rem 0; border-top: 1px solid var(--line);
-  overflow-wrap: anywhere; }
+  overflow-wrap: break-word; }
+td code { overflow-wrap: anywhere; }
 th { font-weight: 600; color: var(--soft); }
 .facts th { width: 13rem; overflow-wrap: normal; }
 .list tr:first-child th { border-top: 0; }
+.list td:last-child { width: 15rem; }
 .time { min-width: 9rem; }
 .ok td:first-child { color: var(--good); }
 .no td { color: var(--bad); }
@@ -34,7 +36,8 @@ ul { padding-left: 1.2rem; margin: 0; }
 li { margin-bottom: .4rem; }
 footer { color: var(--soft); font-size: .9rem; border-top: 1px solid var(--line); padding-top: .8rem; }
 @media (max-width: 36rem) { .facts th, .facts td { display: block; width: auto; border-top: 0; padding: 0 0 .1rem; }
-  .facts td { padding-bottom: .6rem; } .list td:last-child, .list th:last-child { display: none; } }
+  .facts td { padding-bottom: .6rem; } .list td:last-child, .list th:last-child { display: none; }
+  .time { min-width: 6rem; } }
 @media print { :root { --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --tint: #fff; --good: #0b6b3a;
   --good-tint: #fff; --bad: #a31515; --bad-tint: #fff; } body { font-size: 10.5pt; }
   main { max-width: none; padding: 0; } video { display: none; } section, tr { break-inside: avoid; } }
