@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 
 _LOOK_BACK_NS = 2_000_000_000  # motion may be confirmed a little after it began
 _MEMORY_LIMIT_BYTES = 64 * 1024 * 1024
+_KEY_FRAMES_APART_NS = 60_000_000_000  # what lies farther behind a key frame cannot be kept in a clip of its own
 _RECORDS_RESERVE = 16
+_NO_KEY_FRAME = "the source sent no key frame for a minute; set it to one every second or two"
 _CLOSE_RESERVE_BYTES = 1024 * 1024  # manifest and close record still have to fit
 
 
@@ -114,6 +116,7 @@ class Recorder:
         self._format: VideoFormat | None = None
         self._runs: deque[Run] = deque()
         self._current: _Current | None = None
+        self._key_ns: int | None = None  # when the last run began that decoding can begin with
         self._roll_motion_ns: int | None = None  # set while a full clip waits for the key frame the next begins at
         self._report = RecorderReport()
         self._base: TimeBase | None = None
@@ -178,11 +181,15 @@ class Recorder:
                 self._roll_motion_ns = self._report.end_ns
                 self._end_clip()
             self._runs.clear()
+            self._key_ns = None
             self._detector = None  # the picture may have another size
         self._format = new
 
     def _note_gap(self, gap: Gap) -> None:
         self._take_runs(self._fragmenter.flush())
+        self._add_gap(gap)
+
+    def _add_gap(self, gap: Gap) -> None:
         self._report.gaps.append(gap)
         log.warning("no video from %.1f s to %.1f s: %s", gap.start_ns / 1e9, gap.end_ns / 1e9, gap.reason)
         if self._current is not None:
@@ -210,7 +217,25 @@ class Recorder:
 
     def _take_runs(self, runs: list[Run]) -> None:
         for run in runs:
-            self._take_run(run)
+            if self._usable(run):
+                self._take_run(run)
+
+    def _usable(self, run: Run) -> bool:
+        """False for what nothing can be decoded from, because the source has sent no key frame for too long."""
+        if run.key:
+            self._key_ns = run.start_ns
+            return True
+        if self._key_ns is None:
+            return False
+        if run.start_ns - self._key_ns < _KEY_FRAMES_APART_NS:
+            return True
+        end_ns = run.start_ns + run.duration_ns
+        lost = self._report.gaps[-1] if self._report.gaps else None
+        if lost is not None and lost.reason == _NO_KEY_FRAME and lost.end_ns >= run.start_ns:
+            self._report.gaps[-1] = Gap(lost.start_ns, end_ns, _NO_KEY_FRAME)
+        else:
+            self._add_gap(Gap(run.start_ns, end_ns, _NO_KEY_FRAME))
+        return False
 
     def _take_run(self, run: Run) -> None:
         self._runs.append(run)

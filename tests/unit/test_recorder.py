@@ -1,0 +1,220 @@
+"""No picture of an event is lost, whatever the source does: long visits, long groups of pictures, gaps, new formats."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.core import identity, statements
+from agent.core.errors import Unavailable
+from agent.core.fmp4 import parse_fragment
+from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem, Track, VideoFormat
+from agent.core.identity import OwnerSet
+from agent.core.manifest import read_manifest
+from agent.core.motion import MotionSettings
+from agent.core.sealing import CLIP_LIMIT_NS, RECORDS_LIMIT, ClipKeys, header_hash, open_record, unwrap_clip_key
+from agent.core.segmenter import SegmenterRules
+from agent.core.timeline import TimeBase, Trust
+from agent.recorder import Recorder, RecorderReport, RecorderSettings
+from agent.store.index import ClipRow
+from agent.store.ring import ClipReader
+from tests.household import NOW, SECOND, Household
+
+SETS = bytes([1, 0x64, 0, 0x1F, 0xFF, 0xE1, 0, 1, 0x67, 1, 0, 1, 0x68])
+FORMAT = VideoFormat(320, 180, 90_000, SETS)
+
+
+@dataclass
+class Street:
+    """A source of ten pictures a second, each packet naming its number; something moves in the given spans (s)."""
+
+    seconds: int
+    visits: list[tuple[int, int]]
+    gop: int = 10
+    extra: dict[int, SourceItem] = field(default_factory=dict)  # put in before the packet of this number
+    size: int = 200
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        rng = np.random.default_rng(1)
+        ground = rng.integers(90, 120, (90, 160)).astype(np.uint8)
+        yield FORMAT
+        for n in range(self.seconds * 10):
+            if n in self.extra:
+                yield self.extra[n]
+            now = n * SECOND // 10
+            data = b"%08d" % n * (self.size // 8)
+            yield EncodedPacket(data, now, now, SECOND // 10, n % self.gop == 0)
+            picture = ground + rng.integers(0, 3, ground.shape).astype(np.uint8)
+            if any(start * 10 <= n < end * 10 for start, end in self.visits):
+                x = 10 + (n * 3) % 120
+                picture[20:70, x : x + 20] = 230
+            yield LumaFrame(now, picture)
+
+
+class Recorded:
+    """A recorder over a household, and what it wrote."""
+
+    def __init__(self, root: Path, budget: int = 10**9) -> None:
+        self.home = Household.at(root)
+        self.evicted: list[ClipRow] = []
+        self.budget = budget
+
+    def clip_began(self, row: ClipRow) -> None: ...
+    def clip_ended(self, row: ClipRow) -> None: ...
+    def moment(self, source_ns: int) -> None: ...
+    def clips_evicted(self, rows: list[ClipRow]) -> None:
+        self.evicted += rows
+
+    def record(self, street: Street) -> RecorderReport:
+        token = self.home.ledger.owners()
+        assert token is not None
+        owners = identity.read_owner_set(token, self.home.device_id)
+
+        def in_force() -> tuple[OwnerSet, bytes]:
+            return owners, statements.digest(token)
+
+        settings = RecorderSettings(MotionSettings(), SegmenterRules(), self.budget)
+        recorder = Recorder(self.home.clips, settings, in_force, secrets.token_bytes, self)
+        return recorder.record(street, TimeBase(0, NOW, Trust.REPLAYED), lambda: False)
+
+    def pictures(self, row: ClipRow) -> list[int]:
+        """The numbers of the pictures in a clip, opened with the owner's key."""
+        clip = self.home.clips.ring.read(row.sequence)
+        keys = ClipKeys(unwrap_clip_key(clip.header, clip.wraps, self.home.owner.opens), header_hash(clip.header))
+        numbers = []
+        with ClipReader(clip.path) as reader:
+            for record in clip.track(Track.VIDEO)[1:]:
+                secret = keys.record_secret(Track.VIDEO, record.header.index)
+                fragment = open_record(secret, reader.read(record.offset, record.length))
+                numbers += [int(sample.data[:8]) for sample in parse_fragment(fragment)]
+        return numbers
+
+    def rows(self) -> list[ClipRow]:
+        return list(self.home.clips.index.all())
+
+
+def test_a_visit_is_kept_whole_with_pre_roll_and_post_roll(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    report = recorded.record(Street(60, [(20, 26)]))
+    (row,) = recorded.rows()
+    numbers = recorded.pictures(row)
+    assert numbers == list(range(numbers[0], numbers[-1] + 1)), "no picture is missing in between"
+    assert 140 <= numbers[0] <= 150, "five seconds before, from a key frame"
+    assert numbers[0] % 10 == 0
+    assert 305 <= numbers[-1] <= 330
+    assert row.state == "closed"
+    assert row.start_ns == NOW + numbers[0] * SECOND // 10
+    assert row.end_ns == NOW + (numbers[-1] + 1) * SECOND // 10
+    assert report.packets == 600
+    manifest = read_manifest(
+        recorded.home.clips.ring.read(row.sequence).manifest or b"", recorded.home.device.public_key()
+    )
+    ((first, last),) = manifest.motion
+    assert 19 * SECOND <= first + numbers[0] * SECOND // 10 <= 21 * SECOND
+    assert last > first
+
+
+def test_a_visit_longer_than_a_clip_goes_on_in_the_next_without_losing_a_picture(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.record(Street(720, [(20, 700)]))
+    rows = recorded.rows()
+    assert len(rows) >= 3
+    numbers = [recorded.pictures(row) for row in rows]
+    for before, after in itertools.pairwise(numbers):
+        assert after[0] == before[-1] + 1, "the next clip begins with the very next picture"
+    assert set(range(200, 7000)) <= {n for each in numbers for n in each}
+    assert all(row.end_ns - row.start_ns <= CLIP_LIMIT_NS for row in rows)
+
+
+def test_a_key_frame_in_every_picture_does_not_overflow_a_clip(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    street = Street(440, [(10, 435)], gop=1, size=8)
+    recorded.record(street)
+    rows = recorded.rows()
+    assert all(row.records <= RECORDS_LIMIT for row in rows)
+    assert set(range(100, 4350)) <= {n for row in rows for n in recorded.pictures(row)}
+
+
+def test_few_key_frames_lose_nothing(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.record(Street(400, [(21, 26), (60, 390)], gop=120))
+    seen = {n for row in recorded.rows() for n in recorded.pictures(row)}
+    assert set(range(210, 260)) | set(range(600, 3900)) <= seen
+    for row in recorded.rows():
+        assert recorded.pictures(row)[0] % 120 == 0, "a clip begins with a key frame"
+
+
+def test_a_source_without_key_frames_is_a_gap_that_is_said(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    report = recorded.record(Street(200, [(100, 110)], gop=100_000))
+    (gap,) = report.gaps
+    assert "no key frame" in gap.reason
+    assert gap.start_ns == 60 * SECOND
+    assert gap.end_ns == 200 * SECOND
+    assert sum(row.bytes for row in recorded.rows()) < 1_000_000
+
+
+def test_a_gap_is_in_the_manifest(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    gap = Gap(22 * SECOND, 23 * SECOND, "a damaged second")
+    report = recorded.record(Street(60, [(20, 26)], extra={220: gap}))
+    assert report.gaps == [gap]
+    (row,) = recorded.rows()
+    clip = recorded.home.clips.ring.read(row.sequence)
+    manifest = read_manifest(clip.manifest or b"", recorded.home.device.public_key())
+    zero = row.start_ns - NOW
+    assert manifest.gaps == [(22 * SECOND - zero, 23 * SECOND - zero, "a damaged second")]
+
+
+def test_a_new_format_in_the_middle_of_a_visit_goes_on_in_a_next_clip(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    other = VideoFormat(640, 360, 90_000, SETS + b"")
+    recorded.record(Street(60, [(20, 30)], extra={250: other}))
+    rows = recorded.rows()
+    assert len(rows) == 2
+    assert recorded.pictures(rows[0])[-1] == 249
+    assert recorded.pictures(rows[1])[0] == 250
+    assert set(range(200, 300)) <= {n for row in rows for n in recorded.pictures(row)}
+
+
+def test_the_ring_stays_within_its_budget(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path, budget=3_000_000)
+    visits = [(start, start + 6) for start in range(30, 600, 30)]
+    recorded.record(Street(620, visits, size=4000))
+    total = sum(row.bytes for row in recorded.rows())
+    assert len(recorded.evicted) > 3
+    assert total <= 3_000_000
+    on_disk = sum(path.stat().st_size for path in recorded.home.state.ring.rglob("*.clip"))
+    assert on_disk == total
+
+
+def test_a_disk_that_refuses_ends_the_recording_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded(tmp_path)
+    real, budget = os.pwrite, 60
+
+    def pwrite(handle: int, data: bytes, at: int) -> int:
+        nonlocal budget
+        budget -= 1
+        if budget < 0:
+            raise OSError(28, "No space left on device")
+        return real(handle, data, at)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(Unavailable, match="No space left on device"):
+        recorded.record(Street(200, [(20, 180)]))
+    monkeypatch.undo()
+    before = recorded.rows()
+    assert before[-1].state == "recording"
+    mended = recorded.home.clips.recover().mended
+    assert [row.state for row in mended] == ["cut"]
+    assert mended[0].records == before[-1].records
+    assert len(recorded.pictures(mended[0])) > 100
