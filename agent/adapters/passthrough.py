@@ -167,9 +167,9 @@ class PassThrough:
         pts = None if self._times_from_decoder else packet.pts
         dts = self._decoding_time(packet, duration)
         raw = bytes(packet)
-        if packet.has_sidedata("new_extradata"):
-            self._packing.configure(bytes(packet.get_sidedata("new_extradata")))
         try:
+            if packet.has_sidedata("new_extradata"):
+                self._packing.configure(bytes(packet.get_sidedata("new_extradata")))
             units = self._packing.split(raw)
             fmt = self._packing.format_at(units) if packet.is_keyframe else None
             continues = self._packing.continues(units)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from agent.adapters.replay import ReplaySource
 from agent.core import h264
 from agent.core.errors import BadInput
-from agent.core.frame import EncodedPacket, LumaFrame, VideoFormat
+from agent.core.frame import EncodedPacket, Gap, LumaFrame, VideoFormat
 from tests.films import SECOND, FilmKind, cut, decoded, demuxed, film_bytes, make_film
 from tests.unit.test_replay import formats_of, gaps_of, lumas_of, packets_of, repacked
 
@@ -173,6 +173,23 @@ def test_a_change_of_size_in_mid_stream_is_a_new_format(tmp_path: Path) -> None:
     assert {luma.pixels.shape for luma in lumas_of(items)} == {(48, 64), (96, 128)}
 
 
+def test_a_change_the_container_announces_is_a_new_format(tmp_path: Path) -> None:
+    """FLV keeps parameter sets out of the packets; here its clock starts again in the middle, too."""
+    first = make_film(tmp_path / "a.flv", FilmKind(pictures=50)).read_bytes()
+    second = make_film(tmp_path / "b.flv", FilmKind(size=(128, 96), pictures=50)).read_bytes()
+    path = tmp_path / "c.flv"
+    path.write_bytes(first + second[13:])  # behind the header, tags only
+    items = list(ReplaySource([path]))
+    assert [(f.width, f.height) for f in formats_of(items)] == [(64, 48), (128, 96)]
+    packets = packets_of(items)
+    assert len(packets) == 100
+    assert packets[50].key
+    assert packets[50].pts_ns == pytest.approx(2 * SECOND, abs=50_000_000)
+    assert [gap.reason for gap in gaps_of(items)] == ["the footage's clock was set back here"]
+    kinds = [type(item) for item in items if not isinstance(item, LumaFrame)]
+    assert kinds[51:54] == [Gap, VideoFormat, EncodedPacket]
+
+
 def test_a_change_of_size_where_films_are_encoded_is_a_new_format(tmp_path: Path) -> None:
     parts = [replace(MPEG2, size=(64, 48)), MPEG2]
     path = tmp_path / "a.mpg"
@@ -207,7 +224,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("films")
     film = make_film(folder / "a.mp4", FilmKind(pictures=12, b_frames=1, gop=6))
     found = {"mp4": film.read_bytes()}
-    for container in ("mkv", "ts", "h264"):
+    for container in ("mkv", "ts", "h264", "flv"):
         found[container] = repacked(film, folder / f"a.{container}").read_bytes()
     found["avi"] = make_film(folder / "a.avi", FilmKind(pictures=12, time_base=Fraction(1, 25))).read_bytes()
     other = make_film(folder / "b.avi", FilmKind(codec="mpeg4", pictures=12))
@@ -215,9 +232,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return found
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    name=st.sampled_from(["mp4", "mkv", "ts", "avi", "h264", "mpeg4.avi"]),
+    name=st.sampled_from(["mp4", "mkv", "ts", "avi", "h264", "flv", "mpeg4.avi"]),
     damage=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=40)), max_size=6),
     keep=st.floats(0.2, 1),
 )
