@@ -102,9 +102,12 @@ class RecorderThread:
         """Until the source ends or `stop`. Unavailable when the disk fails."""
         self._set_state("watching")
         try:
-            return await asyncio.shield(asyncio.to_thread(self._record, footage))
-        finally:
+            report = await asyncio.shield(asyncio.to_thread(self._record, footage))
+        except BaseException:
             self._set_state("stopped")
+            raise
+        self._set_state("ended")
+        return report
 
     def stop(self) -> None:
         """End after the item at hand; the open clip is closed properly."""
@@ -173,7 +176,7 @@ class Doorbell:
 
     @property
     def recording(self) -> str:
-        """waiting, watching, recording or stopped."""
+        """waiting, watching, recording, ended or stopped."""
         return self.recorder.state
 
     @property

@@ -50,7 +50,7 @@ class Activity(Protocol):
 
     @property
     def recording(self) -> str:
-        """waiting, watching, recording or stopped."""
+        """waiting, watching, recording, ended or stopped."""
 
     @property
     def broker(self) -> str:

@@ -15,7 +15,7 @@ export const pairAnswer = atLeast({ paired: anyText, mac: hash });
 
 export const status = atLeast({
   name: anyText,
-  recording: oneOf("waiting", "watching", "recording", "stopped"),
+  recording: oneOf("waiting", "watching", "recording", "ended", "stopped"),
   clips: whole(),
   bytes: whole(),
   budget_bytes: whole(),

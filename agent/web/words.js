@@ -104,6 +104,7 @@ export const RECORDING = {
   waiting: "waiting for its camera",
   watching: "watching",
   recording: "recording now",
+  ended: "the film it was given is over",
   stopped: "not recording",
 };
 
