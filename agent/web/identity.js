@@ -4,14 +4,15 @@
  */
 import { b64u, expand, formatTime, fromB64u, hmac, keyId, now, sha256, join, utf8 } from "./encoding.js";
 import { Corrupt, Refused } from "./errors.js";
+import { makeOpens } from "./kept_key.js";
 import { anyText, exactly, hash, id, list, readSigned, text, time, whole } from "./shape.js";
 import * as statements from "./statements.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 
 /**
- * A phone's keys: `opens` what is sealed to it, `decides` what it signs.
- * @typedef {{opens: CryptoKeyPair, decides: CryptoKeyPair}} OwnerKeys
+ * A phone's keys: `opens` what is sealed to it (`kept`: in the form to be stored), `decides` what it signs.
+ * @typedef {{opens: CryptoKeyPair, kept: import("./kept_key.js").Kept, decides: CryptoKeyPair}} OwnerKeys
  */
 
 /** @typedef {{opens: string, decides: string}} PublicKeys raw keys, b64u */
@@ -41,9 +42,8 @@ export const ownerSet = exactly({
  * @returns {Promise<OwnerKeys>}
  */
 export async function makeKeys() {
-  const opens = await crypto.subtle.generateKey({ name: "X25519" }, false, ["deriveBits"]);
   const decides = await crypto.subtle.generateKey({ name: "Ed25519" }, false, ["sign", "verify"]);
-  return { opens: /** @type {CryptoKeyPair} */ (opens), decides: /** @type {CryptoKeyPair} */ (decides) };
+  return { ...(await makeOpens()), decides: /** @type {CryptoKeyPair} */ (decides) };
 }
 
 /**

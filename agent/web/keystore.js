@@ -3,6 +3,7 @@
  * read out. Never holds a clip key, a recovery code or a session.
  */
 import { Unavailable } from "./errors.js";
+import { takeOut } from "./kept_key.js";
 
 /**
  * What this phone knows of a doorbell. `key`: its Ed25519 key, b64u. `owners`: the last owner set it followed.
@@ -48,15 +49,17 @@ async function within(mode, act) {
  * @returns {Promise<void>}
  */
 export async function remember(doorbell) {
-  await within("readwrite", (store) => store.put(doorbell));
+  const { decides, kept } = doorbell.keys;
+  await within("readwrite", (store) => store.put({ ...doorbell, keys: { decides, kept } }));
 }
 
 /**
  * @param {string} id kid of the doorbell
  * @returns {Promise<Doorbell | undefined>}
  */
-export function recall(id) {
-  return within("readonly", (store) => store.get(id));
+export async function recall(id) {
+  const found = await within("readonly", (store) => store.get(id));
+  return found && { ...found, keys: { ...found.keys, opens: await takeOut(found.keys.kept) } };
 }
 
 /**
