@@ -46,7 +46,7 @@ class Constants:
     # Remembering the empty scene.
     learn_s: float = 6.0
     learn_settling_s: float = 0.3
-    still_s: float = 9.0  # a thing that has not moved for this long becomes part of the scene
+    still_s: float = 11.0  # a thing that has not moved for this long becomes part of the scene
     absorb_s: float = 0.6
     static_s: float = 1.0  # a difference that holds still is a thing, not unrest
     guard_share: float = 0.25  # the scene is not relearned around a recognised figure, this much of its size

@@ -211,7 +211,12 @@ class Tracker:
             track.sightings.append((time_s, best))
             while track.sightings[0][0] <= time_s - self._c.watch_long_s:
                 track.sightings.popleft()
-        self._tracks += [Track(time_s, time_s, thing, deque([(time_s, thing)])) for thing in free]
+        # What appears within a figure's outline is a part of it.
+        parts = [any(t.known and 2 * t.thing.shared(f) > f.width * f.height for t in self._tracks) for f in free]
+        self._tracks += [
+            Track(time_s, time_s, thing, deque([(time_s, thing)]), known=part)
+            for thing, part in zip(free, parts, strict=True)
+        ]
         keep = {True: self._c.forget_known_s, False: self._c.forget_s}
         self._tracks = [t for t in self._tracks if time_s - t.seen_s < keep[t.known]]
 
@@ -226,7 +231,8 @@ class Tracker:
             if distance >= best_distance or growth > c.change_inside:
                 continue
             size = max(min(thing.width, thing.height), min(last.width, last.height))
-            near = growth < c.change and distance < (c.reach_px + c.reach_px_s * gap_s) * self._scale + c.reach_size * size
+            reach = (c.reach_px + c.reach_px_s * gap_s) * self._scale + c.reach_size * size
+            near = growth < c.change and distance < reach
             smaller = min(thing.width * thing.height, last.width * last.height)
             if near or last.shared(thing) > c.overlap * smaller:
                 best, best_distance = thing, distance

@@ -68,9 +68,10 @@ class SegmenterRules:
     """How long things take. Raises BadInput where the figures contradict each other.
 
     `pause_ns`: a visit is over after this long without motion in an empty scene; `linger_ns`: the same while whoever
-    moved is still there, standing, and after a ring; a clip then lasts at least that long. `min_clip_ns`: a clip shorter than this is not ended by the next visit but carries
-    it too. `max_clip_ns` stays below the 5 minutes of docs/spec/sealed-clip.md, because a clip begins at the key
-    frame before its start, and that may lie many seconds back in a stream with few of them.
+    moved is still there, standing, and after a ring; a clip then lasts at least that long. `min_clip_ns`: a clip
+    shorter than this is not ended by the next visit but carries it too. `max_clip_ns` stays below the 5 minutes of
+    docs/spec/sealed-clip.md, because a clip begins at the key frame before its start, and that may lie many seconds
+    back in a stream with few of them.
     """
 
     pre_roll_ns: int = 5 * _SECOND_NS

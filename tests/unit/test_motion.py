@@ -20,7 +20,7 @@ def scene(seed: int, walker_x: float | None) -> npt.NDArray[np.uint8]:
     picture = wall + np.random.default_rng(seed).normal(0, 2, SHAPE)
     if walker_x is not None:
         left = max(0, int(walker_x))
-        picture[60:130, left : max(0, int(walker_x) + 24)] = 60 + np.random.default_rng(seed).normal(0, 3)
+        picture[60:130, left : max(0, int(walker_x) + 24)] = 60
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
@@ -65,3 +65,80 @@ def test_a_sensitivity_off_the_slider_is_refused(sensitivity: int) -> None:
 def test_a_zone_that_is_no_polygon_in_the_picture_is_refused(polygon: tuple[tuple[float, float], ...]) -> None:
     with pytest.raises(BadInput):
         Zone(polygon)
+
+
+def right_half(**more: object) -> Zone:
+    return Zone(((0.5, 0), (1, 0), (1, 1), (0.5, 1)), **more)  # type: ignore[arg-type]
+
+
+def test_a_watch_zone_is_all_that_counts() -> None:
+    verdicts = walk(MotionDetector(SHAPE, MotionSettings(zones=(right_half(),))))
+    assert not any(v.moving for v in verdicts[:122])
+    assert all(v.moving for v in verdicts[132:145])
+    assert all(box.left >= 0.5 - 1 / 320 for v in verdicts for box in v.boxes)
+
+
+def test_an_ignore_zone_wins_over_a_watch_zone() -> None:
+    whole = Zone(((0, 0), (1, 0), (1, 1), (0, 1)))
+    verdicts = walk(MotionDetector(SHAPE, MotionSettings(zones=(right_half(ignore=True), whole))))
+    assert all(v.moving for v in verdicts[108:120])
+    assert not any(v.moving for v in verdicts[130:])
+
+
+def test_the_slider_says_how_little_is_enough() -> None:
+    def faint(sensitivity: int, zone: int | None = None) -> bool:
+        zones = () if zone is None else (Zone(((0, 0), (1, 0), (1, 1), (0, 1)), sensitivity=zone),)
+        detector = MotionDetector(SHAPE, MotionSettings(sensitivity, zones))
+        seen = []
+        for i in range(150):
+            picture = np.full(SHAPE, 120.0)
+            if i >= 100:
+                left = (i - 100) * 5
+                picture[80:120, left : left + 16] += 13
+            noisy = picture + np.random.default_rng(i).normal(0, 1, SHAPE)
+            seen.append(detector.observe(LumaFrame(i * FRAME_NS, noisy.astype(np.uint8))).moving)
+        assert not any(seen[:100])
+        return any(seen)
+
+    assert [faint(1), faint(5), faint(8)] == [False, True, True]
+    assert faint(1, zone=8)
+    assert not faint(8, zone=1)
+
+
+def test_frames_come_in_order() -> None:
+    detector = MotionDetector(SHAPE)
+    detector.observe(LumaFrame(FRAME_NS, scene(1, None)))
+    with pytest.raises(BadInput):
+        detector.observe(LumaFrame(FRAME_NS, scene(2, None)))
+
+
+def test_a_figure_that_stops_lingers_and_one_that_left_does_not() -> None:
+    detector = MotionDetector(SHAPE)
+    verdicts = []
+    for i in range(220):
+        x = None if i < 60 or i >= 160 else min(-24 + (i - 60) * 8.0, 140.0)
+        verdicts.append(detector.observe(LumaFrame(i * FRAME_NS, scene(100 + i, x))))
+    standing, gone = verdicts[90:150], verdicts[175:]
+    assert sum(v.lingering for v in standing) > 0.8 * len(standing)
+    assert not any(v.moving for v in standing)
+    assert not any(v.moving or v.lingering for v in gone)
+
+
+def test_a_switch_of_light_is_no_motion() -> None:
+    detector = MotionDetector(SHAPE)
+    for i in range(200):
+        factor = 1.0 if i < 80 else 0.55 if i < 140 else 1.2
+        picture = (scene(100 + i, None) * factor).clip(0, 255).astype(np.uint8)
+        assert not detector.observe(LumaFrame(i * FRAME_NS, picture)).moving
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (61, 99), (240, 320), (320, 180)])
+def test_any_size_and_any_content_is_taken(shape: tuple[int, int]) -> None:
+    detector = MotionDetector(shape)
+    rng = np.random.default_rng(5)
+    pictures = [np.zeros(shape), np.full(shape, 255), *rng.integers(0, 256, (6, *shape)), np.zeros(shape)]
+    time_ns = 0
+    for picture in pictures * 3:
+        time_ns += int(rng.integers(1, 3_000_000_000))
+        verdict = detector.observe(LumaFrame(time_ns, picture.astype(np.uint8)))
+        assert verdict.since_ns <= verdict.time_ns
