@@ -29,6 +29,8 @@ import aiomqtt
 from agent.core.errors import BadInput, Unavailable
 
 log = logging.getLogger(__name__)
+_wire_log = logging.getLogger(f"{__name__}.wire")
+_wire_log.setLevel(logging.CRITICAL)  # paho calls a broken connection an error; here it is an everyday thing, told once
 
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 30.0
@@ -263,6 +265,7 @@ class BrokerSession:
             tls_context=self._address.tls,
             keepalive=KEEPALIVE_S,
             timeout=ANSWER_S,
+            logger=_wire_log,
             queue_type=lambda maxsize: self._inbox,  # type: ignore[arg-type]  # noqa: ARG005 - aiomqtt names it
             max_queued_incoming_messages=0,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # small messages must not wait for ACKs
