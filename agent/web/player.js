@@ -144,7 +144,6 @@ export class Player {
     await once(source, "sourceopen");
     this.#buffer = source.addSourceBuffer(type);
     source.duration = endS(this.#places[this.last]);
-    this.seek(this.#window[0]);
   }
 
   /** Append records from where the viewer is until the player is closed. */
@@ -161,6 +160,8 @@ export class Player {
       for await (const { place, data } of this.clip.records("video", from, this.last, signal)) {
         if (this.#next !== place.index) break; // the viewer went elsewhere
         await this.#append(data);
+        // A stretch need not begin at 0. WebKit cannot be sent to its beginning before something is there.
+        if (place.index === this.first && this.video.currentTime < startS(place)) this.seek(startS(place));
         this.#previous = place.index;
         if (this.#next === place.index) this.#next++;
         this.#crossHole();
