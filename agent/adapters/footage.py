@@ -6,6 +6,7 @@ whatever a playlist inside one asks for. Decoding and passing on are `passthroug
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,11 +43,11 @@ class FootageFacts:
 @contextmanager
 def open_footage(path: Path) -> Iterator[tuple[av.container.InputContainer, av.video.VideoStream]]:
     """The opened file and its film track. BadInput where there is none, Unavailable on a failing disk."""
-    if not path.exists():
-        raise BadInput(f"There is no file {path}; check the path.")
-    if not path.is_file():
-        raise BadInput(f"{path} is not a file; name a film file.")
     try:
+        if not path.exists():
+            raise BadInput(f"There is no file {path}; check the path.")
+        if not path.is_file():
+            raise BadInput(f"{path} is not a file; name a film file.")
         size = path.stat().st_size
         container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except PermissionError as error:
@@ -54,9 +55,9 @@ def open_footage(path: Path) -> Iterator[tuple[av.container.InputContainer, av.v
     except av.error.InvalidDataError as error:
         raise BadInput(_why_unreadable(path, size)) from error
     except av.error.FFmpegError as error:
+        if error.errno == errno.EIO:
+            raise Unavailable(f"{path} cannot be read from its disk; check the disk.") from error
         raise BadInput(f"{path} cannot be opened as a film ({error.strerror}); convert it to MP4.") from error
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be read from its disk ({error.strerror}); check the disk.") from error
     with container:
         yield container, _film_track(path, container)
 

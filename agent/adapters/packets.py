@@ -6,6 +6,7 @@ What is missing then shows against the length the file declares. Never decodes.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,11 +29,13 @@ def read_packets(container: av.container.InputContainer, track: VideoStream) -> 
                 if packet.size:
                     stumbles = 0
                     yield packet
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError as error:
+            if error.errno == errno.EIO:
+                raise Unavailable("The footage cannot be read from its disk any more; check the disk.") from error
+            # Damage speaks in many ways: invalid data, but also a size for which no memory is found.
             stumbles += 1
-        except OSError as error:
-            raise Unavailable(
-                f"The footage cannot be read from its disk ({error.strerror}); check the disk."
-            ) from error
+        except IndexError:
+            # At the end PyAV flushes every track, and damage in a transport stream can have made up one more.
+            return
         else:
             return

@@ -156,7 +156,7 @@ class PassThrough:
             packet.opaque = unit
         try:
             frames = self._track.codec_context.decode(packet)
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             if unit is not None:
                 unit.damage = unit.damage or "a damaged picture in the footage cannot be decoded"
             return []
@@ -231,7 +231,8 @@ def _in_shown_order(steps: Iterator[_Step], depth: int) -> Iterator[_Step]:
             step.unit.period = period
         held.append(step)
         for unit, _ in step.shown:
-            if unit.period is not None:
+            # A damaged packet may give two pictures; it has one place.
+            if unit.period is not None and unit.pts is None:
                 if delay is None:
                     delay = depth * (period.places[1] - period.places[0]) if len(period.places) > 1 else 0
                 unit.pts = unit.period.next_place() + delay

@@ -69,7 +69,8 @@ class TickClock:
             decoded = max(decoded, self._last_dts_ticks + 1)
         self._last_dts_ticks = decoded
         self.last_dts_ns = self._ns(decoded)
-        times = Times(self._ns(shown + self._shift), self.last_dts_ns, self._ns(duration), jumped)
+        # No picture is shown before it is decoded, whatever a damaged file says.
+        times = Times(self._ns(max(shown + self._shift, decoded)), self.last_dts_ns, self._ns(duration), jumped)
         self.end_ns = max(self.end_ns, times.pts_ns + times.duration_ns)
         return times
 

@@ -73,7 +73,7 @@ class Transcoder:
     def _take(self, packet: Packet[VideoStream] | None) -> Iterator[SourceItem]:
         try:
             frames = self._track.codec_context.decode(packet)
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             self._lost = True
             return
         for frame in frames:

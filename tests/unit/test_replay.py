@@ -294,6 +294,7 @@ def test_decoding_times_always_rise(
     for index, (pts, dts, duration) in enumerate(stamps):
         times = clock.stamp(pts, dts, duration)
         assert reached is None or times.dts_ns > reached
+        assert times.pts_ns >= times.dts_ns
         assert times.duration_ns > 0
         assert index > 0 or times.pts_ns >= start_ns
         reached = times.dts_ns
