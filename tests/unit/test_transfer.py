@@ -274,6 +274,12 @@ class Wire:
         return [(n, payload) for _, _, n, payload in here]
 
 
+def later(now: int, puller: Puller, *wires: Wire) -> int:
+    """A millisecond on; or at the next timer, when nothing is on the way."""
+    on_the_way = any(wire.flying for wire in wires)
+    return now + MS if on_the_way else max(now + MS, puller.wake_ns() or 0)
+
+
 @given(
     blocks=st.integers(1, 60),
     seed=st.integers(0, 2**32),
@@ -295,9 +301,7 @@ def test_any_wire_and_any_restarts_complete_byte_exact(
     now = 0
     restart_at = sorted(chance.randrange(1, 2_000) * MS for _ in range(restarts))
     while puller.phase is not Phase.DONE:
-        now += MS
-        if not up.flying and not down.flying and puller.wake_ns():
-            now = max(now, puller.wake_ns() or now)  # nothing is on the way: on to the next timer
+        now = later(now, puller, up, down)
         assert now < 3_600_000 * MS, "an hour should do for four megabytes"
         if restart_at and now >= restart_at[0]:
             restart_at.pop(0)
