@@ -193,11 +193,19 @@ def _decision(token: bytes, found: Evidence) -> Decision:
     _same("the decision", "requester", decision.requester, request.requester.id)
     _same("the decision", "key", decision.key, key_id(from_b64u(request.key, 32)))
     _same("the decision", "purpose", decision.purpose, request.purpose)
-    if len(decision.clips) != sum(name.endswith("/header.json") for name, _ in offer.parts):
-        raise Corrupt("the offer does not hold the clips that were agreed to")
+    if {name for name, _ in offer.parts} != _agreed_parts(decision):
+        raise Corrupt("the offer does not hold exactly the clips and tracks that were agreed to")
     if not parse_time(decision.not_before) <= parse_time(offer.issued) < parse_time(decision.expires):
         raise Corrupt("it was offered before the owner's time to think again was over, or after the decision expired")
     return decision
+
+
+def _agreed_parts(decision: Decision) -> set[str]:
+    found = {names.DECISION}
+    for k, shared in enumerate(decision.clips):
+        files = ["header.json", "manifest.jws", "release", *(f"{span.track}.records" for span in shared.tracks)]
+        found.update(clip_file(k, file) for file in files)
+    return found
 
 
 def _clip(folder: TransferFolder, found: Evidence, k: int) -> None:

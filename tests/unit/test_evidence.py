@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.core import statements
-from agent.core.bundle import Receipt
+from agent.core.bundle import Bundle, Offer, Part, Receipt, read_offer
 from agent.core.encoding import b64u, parse_time, to_json
-from agent.core.errors import BadInput
+from agent.core.errors import BadInput, Corrupt, Refused
+from agent.core.frame import Track
+from agent.core.sealing import RECORD_MAGIC
 from agent.core.statements import Kind
 from agent.requester import key_file
 from agent.requester.evidence import Evidence
+from agent.requester.film import OpenedFragments, RecordFile
 from agent.requester.folder import PartialBundle, TransferFolder
 from agent.requester.opening import open_bundle, verify_folder
-from tests.answered import Answered, answer
+from tests.answered import Answered, answer, no_file
 
 
 def begin(answered: Answered, out: Path) -> TransferFolder:
@@ -200,6 +209,60 @@ def test_a_release_for_somebody_else_gives_a_report_and_no_receipt(tmp_path: Pat
     assert folder.has("bundle.part")
     assert json.loads(folder.read("report.json"))["verified"] is False
     assert b"Not verified" in folder.read("report.html")
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_records_or_corrupt(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "records"
+    for content in (data, RECORD_MAGIC + data):
+        path.write_bytes(content)
+        with contextlib.suppress(Corrupt), RecordFile(path) as records:
+            OpenedFragments(records, {h.index: bytes(32) for h in records.headers}).open(0)
+            pytest.fail("a record nobody sealed was opened")
+
+
+@given(st.dictionaries(st.sampled_from(list(Offer.__struct_fields__)), st.text() | st.integers() | st.lists(st.text())))
+@settings(max_examples=100, deadline=None)
+def test_any_signed_offer_is_whole_or_refused(changes: dict[str, object]) -> None:
+    device = Ed25519PrivateKey.from_private_bytes(b"d" * 32)
+    hash_text, id_text = b64u(bytes(32)), b64u(bytes(16))
+    names = ["decision.jws", *(f"clips/0/{f}" for f in ("header.json", "manifest.jws", "release", "video.records"))]
+    good = {
+        "transfer": id_text,
+        "request": hash_text,
+        "requester": id_text,
+        "decision": hash_text,
+        "device": b64u(statements.raw_public(device)),
+        "owner": hash_text,
+        "parts": [(n, 1) for n in names],
+        "size": 5,
+        "block": 65_536,
+        "pages": [hash_text],
+        "issued": "2026-01-01T00:00:00Z",
+        "expires": "2026-01-02T00:00:00Z",
+    }
+    token = statements.sign(Kind.OFFER, good | changes, device)
+    try:
+        assert read_offer(token).size == 5
+    except Refused:
+        assert changes
+
+
+def test_a_track_nobody_agreed_to_is_found(tmp_path: Path) -> None:
+    """A doorbell that adds the sound to an agreed picture, and signs for it."""
+    answered = answer(tmp_path)
+    sound = Part("clips/0/audio.records", tuple(answered.clips[0].records[Track.AUDIO]))
+    bundle = Bundle([*answered.bundle.parts, sound])
+    fields = {f: getattr(answered.offer, f) for f in Offer.__struct_fields__}
+    pages = [b64u(hashlib.sha256(page).digest()) for page in bundle.pages(no_file)]
+    changes = {"parts": [(p.name, p.length) for p in bundle.parts], "size": bundle.size, "pages": pages}
+    token = statements.sign(Kind.OFFER, Offer(**fields | changes), answered.device)
+    folder = begin(replace(answered, bundle=bundle, offer_token=token), tmp_path / "out")
+    failed = open_bundle(folder, answered.identity, answered_time(answered)).failed
+    assert failed is not None
+    assert (failed.file, "agreed to" in failed.text) == ("decision.jws", True)
+    assert not folder.has("receipt.jws")
 
 
 class _Page(HTMLParser):
