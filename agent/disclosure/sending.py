@@ -18,7 +18,7 @@ from agent.core import bundle, identity, statements
 from agent.core.bundle import Bundle, End, Part, Stretch
 from agent.core.consent import Event, State
 from agent.core.encoding import b64u, format_time, from_b64u, parse_time
-from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
+from agent.core.errors import Corrupt, DoorwardError, NotThere, Refused, Unavailable
 from agent.core.frame import Track
 from agent.core.release import Decision, read_decision
 from agent.core.statements import Kind
@@ -188,11 +188,10 @@ class Sending:
             owner = self._deciding_key(transfer.decision)
             content, pages = await self._lay_out(transfer)
         except (Corrupt, Refused, NotThere, Unavailable) as e:
-            log.error("request %s cannot be sent: %s", row.id, e)
-            self._ledger.end_sending(row.id, Event.STOP, 0, self._now())
-            self._bulletin.tell("requests", row.id)
+            self._give_up(row, e)
             return
-        if self._ledger.request(row.id).state is not State.AGREED:
+        still = self._ledger.transfer(row.id)
+        if self._ledger.request(row.id).state is not State.AGREED or still is None or still.id != transfer.id:
             return  # taken back while the digests were made
         now = self._now()
         offer = bundle.offer(
@@ -210,6 +209,11 @@ class Sending:
         row = self._ledger.begin_sending(row.id, transfer.id, offer, content.size, now)
         await self._take_up(row, transfer, offer, Server(content, pages))
 
+    def _give_up(self, row: RequestRow, error: DoorwardError) -> None:
+        log.error("request %s cannot be sent and is stopped: %s", row.id, error)
+        self._ledger.end_sending(row.id, Event.STOP, 0, self._now())
+        self._bulletin.tell("requests", row.id)
+
     def _deciding_key(self, decision: bytes) -> bytes:
         """The raw key of the owner who decided, if that phone is still an owner's."""
         current = self._ledger.owners()
@@ -222,7 +226,11 @@ class Sending:
         transfer = self._ledger.transfer(row.id)
         assert transfer is not None, "a request being sent has its transfer"
         assert transfer.offer is not None, "a request being sent has its offer"
-        content, pages = await self._lay_out(transfer)
+        try:
+            content, pages = await self._lay_out(transfer)
+        except (Corrupt, NotThere, Unavailable) as e:
+            self._give_up(row, e)
+            return
         await self._take_up(row, transfer, transfer.offer, Server(content, pages))
 
     async def _lay_out(self, transfer: TransferRow) -> tuple[Bundle, tuple[bytes, ...]]:

@@ -1,0 +1,249 @@
+"""The doorbell's half of a transfer: nothing before the undo window is over, nothing after a stop, restarts go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.core import bundle, statements
+from agent.core.bundle import Receipt
+from agent.core.consent import Event, State
+from agent.core.encoding import b64u, format_time, to_json
+from agent.core.release import build_decision, seal_releases, share_clip, sign_decision
+from agent.core.sealing import ClipKeys, header_hash, unwrap_clip_key
+from agent.core.statements import Kind
+from agent.core.timeline import Span
+from agent.core.transfer import Get
+from agent.disclosure.bulletin import Bulletin
+from agent.disclosure.sending import Sending
+from agent.store.clips import clip_facts
+from tests.household import NOW, SECOND, Household
+
+UNDO = 30 * SECOND
+
+
+class Line:
+    """A doorbell's sender on a wire that remembers, with a clock the test moves. `up`: whether the broker is there."""
+
+    def __init__(self, home: Household) -> None:
+        self.home = home
+        self.now = NOW
+        self.up = True
+        self.sent: list[tuple[str, bytes]] = []
+        self.topics: list[str] = []
+        self.sending = Sending(
+            home.ledger, home.clips, home.device, self._publish, self._subscribe, Bulletin(), lambda: self.now
+        )
+
+    async def _publish(self, topic: str, payload: bytes, _qos: int) -> bool:
+        if self.up:
+            self.sent.append((topic, payload))
+        await asyncio.sleep(0)
+        return self.up
+
+    async def _subscribe(self, topics: list[str]) -> None:
+        self.topics = topics
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.sending.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            self.sending.close()
+
+    def blocks(self) -> list[tuple[str, bytes]]:
+        return [(topic, payload) for topic, payload in self.sent if "/block/" in topic]
+
+    def offers(self) -> list[bytes]:
+        return [payload for topic, payload in self.sent if topic.endswith("/offer")]
+
+
+async def settled(line: Line) -> None:
+    """Let the sender's loop come round."""
+    line.sending.look_again()
+    await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Line:
+    return Line(Household.at(tmp_path))
+
+
+def agree(line: Line, size: int = 40_000) -> str:
+    """A yes to a clip of ten seconds, undo window running; the request's id."""
+    home = line.home
+    clip = home.record_clip(NOW - 60 * SECOND, size=size)
+    row, asked = home.admit(Span(NOW - 900 * SECOND, NOW))
+    file = home.clips.ring.read(clip.sequence)
+    keys = ClipKeys(unwrap_clip_key(file.header, file.wraps, home.owner.opens), header_hash(file.header))
+    part = share_clip(clip_facts(file), asked.span, sound=False)
+    assert part is not None
+    decision = build_decision(asked, home.device_id, [part], now_ns=NOW, undo_ns=UNDO)
+    token = sign_decision(decision, home.owner.signs)
+    releases = seal_releases(token, decision, [keys], home.requester.opens_public)
+    home.ledger.share(
+        row.id, token, releases, owner=home.owner.kid, transfer=b64u(b"t" * 16), now_ns=NOW, undo_until_ns=NOW + UNDO
+    )
+    return row.id
+
+
+def get(*ranges: tuple[int, int], seq: int) -> bytes:
+    return to_json(Get(seq=seq, ranges=list(ranges)))
+
+
+TRANSFER = b64u(b"t" * 16)
+
+
+async def test_nothing_is_said_before_the_undo_window_is_over(line: Line) -> None:
+    request = agree(line)
+    async with line.running():
+        await settled(line)
+        await line.sending.on_get(TRANSFER, get((0, 3), seq=1))
+        line.now += UNDO - 1
+        await settled(line)
+        assert line.sent == []
+        assert line.topics == []
+        line.now += 1
+        await settled(line)
+        (offer,) = line.offers()
+        assert bundle.read_offer(offer).transfer == TRANSFER
+        assert line.home.ledger.request(request).state is State.SENDING
+
+
+async def test_a_held_or_undone_yes_says_nothing_ever(line: Line) -> None:
+    request = agree(line)
+    async with line.running():
+        line.home.ledger.move(request, Event.HOLD, line.now, "held")
+        line.now += 10 * UNDO
+        await settled(line)
+        assert line.sent == []
+        line.home.ledger.undo(request, line.now)
+        line.now += 10 * UNDO
+        await settled(line)
+        assert line.sent == []
+
+
+async def test_every_block_comes_from_the_ring_and_the_receipt_ends_it(line: Line) -> None:
+    request = agree(line)
+    home = line.home
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+        offer = line.offers()[0]
+        read = bundle.read_offer(offer)
+        total = len(read.pages) + read.blocks
+        assert total > 5
+        await line.sending.on_get(TRANSFER, get((0, total - 1), seq=1))
+        await settled(line)
+        assert [topic.rsplit("/", 1)[1] for topic, _ in line.blocks()] == [str(n) for n in range(total)]
+        content = b"".join(payload for _, payload in line.blocks()[len(read.pages) :])
+        assert len(content) == read.size
+        at, length = read.place("decision.jws")
+        assert content[at : at + length] == home.ledger.request(request).decision
+        await line.sending.on_receipt(TRANSFER, b"not a receipt")
+        forged = Receipt(TRANSFER, read.request, read.decision, b64u(bytes(32)), read.size, format_time(line.now))
+        await line.sending.on_receipt(TRANSFER, statements.sign(Kind.RECEIPT, forged, home.requester.signs))
+        digest = b64u(statements.digest(offer))
+        receipt = Receipt(TRANSFER, read.request, read.decision, digest, read.size, format_time(line.now))
+        await line.sending.on_receipt(TRANSFER, statements.sign(Kind.RECEIPT, receipt, home.owner.signs))
+        assert home.ledger.request(request).state is State.SENDING, "only the requester signs for it"
+        await line.sending.on_receipt(TRANSFER, statements.sign(Kind.RECEIPT, receipt, home.requester.signs))
+        assert home.ledger.request(request).state is State.DELIVERED
+        line.sent.clear()
+        await line.sending.on_get(TRANSFER, get((0, 1), seq=2))
+        await settled(line)
+        assert line.sent == []
+    assert not any(row.held for row in home.clips.index.all())
+
+
+async def test_no_block_leaves_after_a_stop(line: Line) -> None:
+    request = agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+        read = bundle.read_offer(line.offers()[0])
+        total = len(read.pages) + read.blocks
+        await line.sending.on_get(TRANSFER, get((0, total - 1), seq=1))
+        while len(line.blocks()) < 2:  # noqa: ASYNC110 - the sender gives way after each block
+            await asyncio.sleep(0)
+        before = len(line.blocks())
+        line.home.ledger.end_sending(request, Event.STOP, line.sending.sent_bytes(request) or 0, line.now)
+        line.sending.look_again()
+        await settled(line)
+        assert before <= len(line.blocks()) <= before + 1, "at most the block that was on its way"
+        assert len(line.blocks()) < total
+        line.sent.clear()
+        await line.sending.on_get(TRANSFER, get((0, 1), seq=2))
+        ((topic, end),) = line.sent
+        assert topic.endswith("/end")
+        assert bundle.read_end(end, read).reason == "stopped"
+
+
+async def test_a_restart_offers_again_and_serves_the_same_bytes(line: Line) -> None:
+    agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+    first = line.offers()[0]
+    again = Line(line.home)
+    again.now = line.now
+    async with again.running():
+        await settled(again)
+        assert again.offers()[0] == first, "byte for byte the offer that was committed"
+        read = bundle.read_offer(first)
+        await again.sending.on_get(TRANSFER, get((0, len(read.pages) + read.blocks - 1), seq=9))
+        await settled(again)
+        assert len(again.blocks()) == len(read.pages) + read.blocks
+
+
+async def test_a_broker_that_is_away_is_waited_for(line: Line) -> None:
+    request = agree(line)
+    line.now += UNDO
+    line.up = False
+    async with line.running():
+        await settled(line)
+        assert line.home.ledger.request(request).state is State.SENDING
+        line.up = True
+        await settled(line)
+        assert len(line.offers()) == 1
+
+
+async def test_a_transfer_never_fetched_lapses_and_lets_its_clips_go(line: Line) -> None:
+    request = agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+        line.now += 8 * 86400 * SECOND
+        await settled(line)
+        assert line.home.ledger.request(request).state is State.LAPSED
+        assert not any(row.held for row in line.home.clips.index.all())
+
+
+async def test_an_unanswered_request_expires_in_silence(line: Line) -> None:
+    home = line.home
+    home.record_clip(NOW - 60 * SECOND)
+    row, _ = home.admit(Span(NOW - 900 * SECOND, NOW))
+    async with line.running():
+        line.now = row.expires_ns
+        await settled(line)
+        assert home.ledger.request(row.id).state is State.EXPIRED
+    assert line.sent == []
+    assert not any(clip.held for clip in home.clips.index.all())
+
+
+async def test_a_clip_that_is_gone_stops_the_transfer_not_the_doorbell(line: Line) -> None:
+    request = agree(line)
+    line.home.clips.delete(next(line.home.clips.index.all()))
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+        assert line.home.ledger.request(request).state is State.STOPPED
+        assert line.sent == []
