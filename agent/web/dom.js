@@ -78,6 +78,15 @@ export function facts(...rows) {
 }
 
 /**
+ * The way up.
+ * @param {string} href
+ * @param {string} where
+ */
+export function back(href, where) {
+  return h("a", { class: "back", href }, `‹ ${where}`);
+}
+
+/**
  * Somebody else's words.
  * @param {string} text
  */

@@ -7,9 +7,10 @@ import { takeOut } from "./kept_key.js";
 
 /**
  * What this phone knows of a doorbell. `key`: its Ed25519 key, b64u. `owners`: the last owner set it followed.
- * `log`: the newest entry of the audit chain it has seen, or null.
+ * `log`: the newest entry of the audit chain it has seen, or null. `askers`: who has asked, by key id.
  * @typedef {{id: string, key: string, keys: import("./identity.js").OwnerKeys, owners: string,
- *            log: {n: number, hash: string} | null}} Doorbell
+ *            log: {n: number, hash: string} | null,
+ *            askers: Record<string, {agency: string, since: string}>}} Doorbell
  */
 
 const STORE = "doorbells";

@@ -81,6 +81,19 @@ async function checkRequester(pinned) {
   return claimed;
 }
 
+/**
+ * Since when this phone knows the requester's key (null: it has never seen it), and whether the same agency has asked
+ * with another key before. The doorbell says whom it trusts; this is what the phone itself remembers.
+ * @param {import("./keystore.js").Doorbell} doorbell
+ * @param {CheckedRequest} checked
+ * @returns {{since: string | null, otherKey: boolean}}
+ */
+export function acquaintance({ askers }, { requester }) {
+  const others = Object.entries(askers).filter(([id]) => id !== requester.id);
+  const otherKey = others.some(([, asker]) => asker.agency.toLowerCase() === requester.agency.toLowerCase());
+  return { since: askers[requester.id]?.since ?? null, otherKey };
+}
+
 const receipt = exactly({ transfer: id, request: hash, decision: hash, offer: hash, bytes: decimal, received: time });
 
 /**

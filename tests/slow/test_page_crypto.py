@@ -368,7 +368,7 @@ def test_keys_survive_in_the_browser(bench: Bench, broken: str) -> None:
         {broken}
         const keys = await identity.makeKeys();
         globalThis.structuredClone = whole;
-        await keystore.remember({{ id: "x", key: "y", keys, owners: "z", log: null }});
+        await keystore.remember({{ id: "x", key: "y", keys, owners: "z", log: null, askers: {{}} }});
         """
         + """
         const found = (await keystore.recall("x")).keys;
@@ -519,6 +519,25 @@ def test_requests_are_checked_again_on_the_phone(bench: Bench) -> None:
         asker.sent(message=""),
     ]
     assert [bench.run(check, sent)[0] for sent in wrong] == ["Refused"] * len(wrong)
+
+
+def test_the_phone_remembers_who_asked(bench: Bench) -> None:
+    first, second = Asker(), Asker()
+    found = bench.run(
+        """
+        const [one, two] = [await request.checkRequest(...it[0]), await request.checkRequest(...it[1])];
+        const doorbell = { askers: {} };
+        const before = request.acquaintance(doorbell, one);
+        doorbell.askers[one.requester.id] = { agency: "AGENCY", since: "2026-11-23T00:00:00Z" };
+        return [before, request.acquaintance(doorbell, one), request.acquaintance(doorbell, two)];
+        """,
+        [first.sent(), second.sent()],
+    )
+    assert found == [
+        {"since": None, "otherKey": False},
+        {"since": "2026-11-23T00:00:00Z", "otherKey": False},
+        {"since": None, "otherKey": True},
+    ]
 
 
 def test_a_decision_releases_exactly_what_it_names(bench: Bench, sealed: SealedClip) -> None:

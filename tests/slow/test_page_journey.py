@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -343,6 +344,30 @@ def test_a_doorbell_out_of_reach_is_said_and_found_again(home: PageHome, browser
     phone.close()
 
 
+# Everything that can be pressed or moved: how large it is, and what a screen reader calls it.
+CONTROLS = """() => [...document.querySelectorAll("a, button, input, video[controls]")]
+  .filter(e => e.checkVisibility())
+  .map(e => {
+    const target = e.closest("label") ?? e;
+    const { width, height } = target.getBoundingClientRect();
+    const name = e.getAttribute("aria-label") ?? e.labels?.[0]?.textContent ?? e.textContent;
+    return { what: e.outerHTML.slice(0, 80), name: name.trim(), size: Math.min(width, height) };
+  })"""
+
+
+def _can_be_used_by_everybody(page: Page) -> None:
+    """WCAG 2.2: names and roles (4.1.2), target size (2.5.8), one first heading, no level left out (1.3.1)."""
+    controls = page.evaluate(CONTROLS)
+    assert len(controls) > 10
+    for control in controls:
+        assert control["name"], f"nameless: {control}"
+        assert control["size"] >= 24, f"too small: {control}"
+    levels = [int(name[1]) for name in page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map(e => e.tagName)")]
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+
 def test_pairing_by_a_typed_code_and_coming_back(home: PageHome, browser: Browser) -> None:
     phone = Phone(browser, "light", viewport={"width": 320, "height": 640})
     page = phone.page
@@ -368,6 +393,12 @@ def test_pairing_by_a_typed_code_and_coming_back(home: PageHome, browser: Browse
     expect(page.get_by_role("slider", name="Begin").first).to_be_visible()
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 320, "nothing is wider than a small phone"
+    _can_be_used_by_everybody(page)
     phone.picture("21-review-320", whole=True)
+    page.get_by_role("button", name="Share nothing").click()
+    expect(page.get_by_role("dialog", name="Share nothing?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Share nothing?")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     assert phone.complaints == []
     phone.close()

@@ -1,6 +1,6 @@
 /** One clip: play it, see what is known of it, download it as an ordinary file. */
 import { openClip } from "../clip.js";
-import { button, facts, h, trouble } from "../dom.js";
+import { back, button, facts, h, trouble } from "../dom.js";
 import { words } from "../errors.js";
 import { remux } from "../plain_mp4.js";
 import { endS, Player } from "../player.js";
@@ -24,17 +24,17 @@ export async function clipView(app, id) {
   const last = places.length - 1;
   const problems = h("div");
   const fail = (/** @type {unknown} */ error) => problems.replaceChildren(trouble(words(error)));
-  const back = h("p", {}, h("a", { href: "#/clips" }, "‹ Clips"));
+  const way = back("#/clips", "Clips");
   const heading = h("h1", {}, `${clock(clip.startNs)}, ${day(clip.startNs)}`);
   const title = clock(clip.startNs);
-  if (last < 1) return { node: h("section", {}, back, heading, trouble("This clip ended before any video was in it.")), title };
+  if (last < 1) return { node: h("section", {}, way, heading, trouble("This clip ended before any video was in it.")), title };
   const video = h("video", { controls: true, playsinline: true, preload: "auto" });
   const player = new Player(video, clip, 1, last, fail);
   const motion = clip.manifest.motion.map(([start, end]) => `${clock(clip.startNs + BigInt(start))} – ${clock(clip.startNs + BigInt(end))}`);
   const size = places.reduce((sum, place) => sum + place.length, 0);
   const jumps = clip.manifest.motion.map(([start], i) =>
     h("button", { type: "button", class: "small", onclick: () => player.seek(start / 1e9) }, `Go to movement ${clip.manifest.motion.length > 1 ? i + 1 : ""}`.trim()));
-  const node = h("section", { class: "clip" }, back, heading,
+  const node = h("section", { class: "clip" }, way, heading,
     h("div", { class: "screen" }, video),
     problems,
     h("p", { class: "buttons" }, ...jumps, button({}, "Download", () => download(clip, last), fail)),

@@ -4,7 +4,7 @@
  */
 import { parseTime } from "../encoding.js";
 import { readDecision } from "../decision.js";
-import { button, facts, h, quoted, trouble } from "../dom.js";
+import { back, button, facts, h, quoted, trouble } from "../dom.js";
 import { Corrupt, Refused, words } from "../errors.js";
 import { clipDetail, requestRow } from "../messages.js";
 import { checkReceipt } from "../request.js";
@@ -31,7 +31,7 @@ export async function outcomeView(app, detail, checked) {
   const stage = await STAGES[detail.row.state]({ app, detail, checked, act, signal: stop.signal });
   const shared = detail.decision === null ? null : await whatWasShared(app, detail, checked, detail.decision);
   const node = h("article", { class: "outcome" },
-    h("p", {}, h("a", { href: "#/requests" }, "‹ Requests")),
+    back("#/requests", "Requests"),
     ...stage.nodes,
     problems,
     shared,

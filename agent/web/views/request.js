@@ -1,5 +1,5 @@
 /** One request: checked on this phone, then shown for review or with what became of it. */
-import { h, trouble } from "../dom.js";
+import { back, h, trouble } from "../dom.js";
 import { Corrupt, Refused, words } from "../errors.js";
 import { requestDetail } from "../messages.js";
 import { checkRequest } from "../request.js";
@@ -41,7 +41,7 @@ export async function requestView(app, id) {
  */
 function notGenuine(error) {
   const node = h("section", {},
-    h("p", {}, h("a", { href: "#/requests" }, "‹ Requests")),
+    back("#/requests", "Requests"),
     h("h1", {}, "This request does not check out"),
     trouble(words(error)),
     h("p", {}, "Your phone checks every request again by itself. This one cannot be answered from here. Nothing has been sent, and nothing will be."));

@@ -3,8 +3,11 @@
  * sharing means. Two buttons of equal weight, nothing chosen beforehand, and no clock running against the owner.
  */
 import { areaMap, contains } from "../area_map.js";
-import { button, facts, h, quoted } from "../dom.js";
+import { formatTime, now } from "../encoding.js";
+import { back, button, facts, h, quoted, trouble } from "../dom.js";
 import { words } from "../errors.js";
+import { remember } from "../keystore.js";
+import { acquaintance } from "../request.js";
 import { count, duration, grouped, moment, span, zone } from "../words.js";
 import { Offer } from "./offer.js";
 import { confirmDecline, confirmShare } from "./confirm.js";
@@ -15,7 +18,13 @@ import { confirmDecline, confirmShare } from "./confirm.js";
  * @param {import("../request.js").CheckedRequest} checked
  */
 export async function reviewView(app, detail, checked) {
-  const { said } = checked;
+  const { said, requester } = checked;
+  const { doorbell } = app.session;
+  const known = acquaintance(doorbell, checked);
+  if (known.since === null) {
+    doorbell.askers[requester.id] = { agency: requester.agency, since: formatTime(now()) };
+    await remember(doorbell);
+  }
   const share = h("button", { type: "button" });
   const hint = h("p", { class: "hint", role: "status" });
   const inOrder = detail.clips.toSorted((a, b) => (a.start < b.start ? -1 : 1));
@@ -36,13 +45,13 @@ export async function reviewView(app, detail, checked) {
   const failed = (/** @type {unknown} */ error) => (hint.textContent = words(error));
   const decline = button({}, "Share nothing", () => confirmDecline(app, detail, checked), failed);
   const node = h("article", { class: "review" },
-    h("p", {}, h("a", { href: "#/requests" }, "‹ Requests")),
+    back("#/requests", "Requests"),
     h("h1", {}, `${said.requester.agency} asks for video`),
     h("p", { class: "note" }, "This is a question, not an order. You may say no, and you need not give a reason. They are not told whether you have video. Doing nothing is a complete answer, too."),
     asked(detail, checked),
     h("h2", {}, "In their words"),
     quoted(said.message),
-    h("div", { class: "trust" }, verified(detail, checked), claimed(checked)),
+    h("div", { class: "trust" }, verified(detail, checked, known), claimed(checked)),
     h("h2", {}, `Your ${offers.length === 1 ? "clip" : "clips"} from that time`),
     h("p", { class: "quiet" }, "Only you see these. They are opened on this phone. Nothing is chosen until you choose it."),
     ...offers.map((offer) => offer.node),
@@ -72,15 +81,19 @@ function asked(detail, { said, fromNs, toNs }) {
 /**
  * @param {import("../messages.js").RequestDetail} detail
  * @param {import("../request.js").CheckedRequest} checked
+ * @param {ReturnType<typeof acquaintance>} known
  */
-function verified(detail, { said, requester }) {
+function verified(detail, { said, requester }, { since, otherKey }) {
   return h("section", { class: "verified" },
     h("h2", {}, "Checked by this phone"),
     h("ul", {},
       h("li", {}, "Signed with the key you trust as ", h("strong", {}, requester.agency), h("span", { class: "kid" }, grouped(requester.id))),
+      since !== null && h("li", {}, `This phone has known that key since ${moment(since)}`),
       h("li", {}, "Not changed since it was signed"),
       contains(said.area, detail.home) && h("li", {}, "Your home lies in the area asked about"),
-      h("li", {}, "The video would be locked to their key; nobody on the way can open it")));
+      h("li", {}, "The video would be locked to their key; nobody on the way can open it")),
+    since === null && h("p", { class: "quiet" }, "This is the first request this phone sees with that key. To be sure, compare the key id with the agency’s own."),
+    otherKey && trouble("An agency of the same name has asked with another key before. Ask them why before you share anything."));
 }
 
 /** @param {import("../request.js").CheckedRequest} checked */
