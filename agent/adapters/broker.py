@@ -272,8 +272,10 @@ class BrokerSession:
         )
         client.pending_calls_threshold = MAX_WAITING_MESSAGES
         async with client:
-            if self._filters:
-                await self._subscribe_all(client, list(self._filters))
+            subscribed: set[str] = set()
+            while new := [f for f in self._filters if f not in subscribed]:  # more may be wanted while we wait
+                await self._subscribe_all(client, new)
+                subscribed.update(new)
             self._client = client
             self.connections += 1
             self.state = SessionState.CONNECTED

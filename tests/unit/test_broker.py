@@ -87,6 +87,20 @@ async def test_messages_go_both_ways_in_order(embedded: EmbeddedBroker) -> None:
     assert one.state is two.state is SessionState.OFF
 
 
+async def test_what_is_subscribed_at_any_moment_of_connecting_is_heard(embedded: EmbeddedBroker) -> None:
+    """Filters added one by one while the connection comes up: none is forgotten."""
+    async with BrokerSession(BrokerAddress.parse(embedded.url)) as session:
+        await session.subscribe("t/0")
+        count = 1
+        while session.state is not SessionState.CONNECTED:
+            await asyncio.sleep(0.0005)
+            await session.subscribe(f"t/{count}")
+            count += 1
+        for n in range(count):
+            await session.publish(f"t/{n}", b"%d" % n)
+        assert sorted(await collect(session, count), key=int) == [b"%d" % n for n in range(count)]
+
+
 async def test_after_the_broker_came_back_everything_is_as_before() -> None:
     async with EmbeddedBroker() as first:
         port = first.port
