@@ -344,6 +344,22 @@ def test_a_doorbell_out_of_reach_is_said_and_found_again(home: PageHome, browser
     phone.close()
 
 
+def test_a_link_is_good_once_and_a_second_browser_is_told(home: PageHome, browser: Browser) -> None:
+    first = Phone(browser, "light")
+    link = home.invite()
+    first.page.goto(link)
+    first.page.get_by_role("button", name="Make my key").click()
+    first.page.get_by_role("button", name="I have written it down").click()
+    expect(first.page.get_by_role("navigation", name="Main")).to_be_visible()
+    second = Phone(browser, "light")
+    second.page.goto(link)
+    expect(second.page.get_by_role("alert")).to_be_visible()
+    expect(second.page.get_by_text("belongs to a phone already")).to_be_visible()
+    second.picture("23-spent-link")
+    first.close()
+    second.close()
+
+
 # Everything that can be pressed or moved: how large it is, and what a screen reader calls it.
 CONTROLS = """() => [...document.querySelectorAll("a, button, input, video[controls]")]
   .filter(e => e.checkVisibility())

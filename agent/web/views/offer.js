@@ -111,7 +111,7 @@ export class Offer {
 
   #show() {
     const play = h("button", { type: "button", class: "play" }, "Play");
-    const at = h("span", { class: "at" });
+    const at = h("span", { class: "at" }, clock(this.spanNs[0]));
     play.addEventListener("click", () => {
       if (this.#video.paused) this.#player?.play().catch((error) => this.#fail(error));
       else this.#video.pause();
