@@ -354,7 +354,7 @@ def test_a_link_is_good_once_and_a_second_browser_is_told(home: PageHome, browse
     second = Phone(browser, "light")
     second.page.goto(link)
     expect(second.page.get_by_role("alert")).to_be_visible()
-    expect(second.page.get_by_text("belongs to a phone already")).to_be_visible()
+    expect(second.page.get_by_role("heading", name="This doorbell has its phone")).to_be_visible()
     second.picture("23-spent-link")
     first.close()
     second.close()

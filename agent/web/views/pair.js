@@ -31,6 +31,12 @@ export function pairView(device, fragment, onPaired) {
   };
 
   const askCode = () => {
+    if (device.paired) {
+      show(
+        h("h1", {}, "This doorbell has its phone"),
+        h("p", {}, "It belongs to a phone already, and this browser has no key to it. Open this page in the browser you paired with."));
+      return;
+    }
     const input = h("input", { id: "code", autocomplete: "off", autocapitalize: "characters", spellcheck: "false", placeholder: "XXXX-XXXX-XXXX-XXXX-XXXX-XXXX-XXXX" });
     const form = h("form", {},
       h("label", { for: "code" }, "Pairing code"),
@@ -42,7 +48,6 @@ export function pairView(device, fragment, onPaired) {
     });
     show(
       h("h1", {}, "Make this phone yours"),
-      device.paired && h("p", { class: "note" }, "This doorbell belongs to a phone already, and this browser has no key to it. Open this page in the browser you paired with."),
       h("p", {}, "Your video stays on your doorbell, locked, until you share it. This phone will hold the key."),
       h("p", {}, "Open the link your doorbell shows, or type the code beside it. It is good for ten minutes."),
       form);
