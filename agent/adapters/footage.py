@@ -40,6 +40,17 @@ class FootageFacts:
     codec: str
 
 
+def disk_fails(path: Path) -> bool:
+    """Whether the file itself cannot be read to its end: libav says EIO of damaged films too. Reads all of it."""
+    try:
+        with path.open("rb") as file:
+            while file.read(1024 * 1024):
+                pass
+    except OSError:
+        return True
+    return False
+
+
 @contextmanager
 def open_footage(path: Path) -> Iterator[tuple[av.container.InputContainer, av.video.VideoStream]]:
     """The opened file and its film track. BadInput where there is none, Unavailable on a failing disk."""
@@ -55,7 +66,7 @@ def open_footage(path: Path) -> Iterator[tuple[av.container.InputContainer, av.v
     except av.error.InvalidDataError as error:
         raise BadInput(_why_unreadable(path, size)) from error
     except av.error.FFmpegError as error:
-        if error.errno == errno.EIO:
+        if error.errno == errno.EIO and disk_fails(path):
             raise Unavailable(f"{path} cannot be read from its disk; check the disk.") from error
         raise BadInput(f"{path} cannot be opened as a film ({error.strerror}); convert it to MP4.") from error
     with container:

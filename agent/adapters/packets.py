@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import av.container
@@ -15,6 +16,7 @@ import av.error
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from agent.adapters.footage import disk_fails
 from agent.core.errors import Unavailable
 
 _MAX_STUMBLES: Final = 100
@@ -30,7 +32,7 @@ def read_packets(container: av.container.InputContainer, track: VideoStream) -> 
                     stumbles = 0
                     yield packet
         except av.error.FFmpegError as error:
-            if error.errno == errno.EIO:
+            if error.errno == errno.EIO and disk_fails(Path(container.name.removeprefix("file:"))):
                 raise Unavailable("The footage cannot be read from its disk any more; check the disk.") from error
             # Damage speaks in many ways: invalid data, but also a size for which no memory is found.
             stumbles += 1
