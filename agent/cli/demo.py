@@ -94,7 +94,7 @@ class Terminal:
     def prompted(self, page: str, *, by_person: bool) -> None:
         self._say("It concerns this home, so the owner is asked. The requester hears nothing.")
         if by_person:
-            self._console.print(f"   Answer it on the page, or do not: that is an answer too.")
+            self._console.print("   Answer it on the page, or do not: that is an answer too.")
 
     def changed(self, row: RequestRow) -> None:
         if row.state != self._state:
