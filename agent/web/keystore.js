@@ -64,9 +64,9 @@ export async function recall(id) {
 }
 
 /**
- * Ask the browser not to throw the keys away when space is short. It may say no; the recovery code is for then.
- * @returns {Promise<boolean>}
+ * Ask the browser not to throw the keys away when space is short. It may say no; the recovery code is for then. Nothing
+ * waits for the answer: Firefox asks the person, who may never give one.
  */
-export async function keepForGood() {
-  return (await navigator.storage?.persist?.()) ?? false;
+export function askToKeep() {
+  navigator.storage?.persist?.().catch(() => {});
 }

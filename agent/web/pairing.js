@@ -7,7 +7,7 @@ import { callOpen } from "./api.js";
 import { b64u, fromB64u, hmac, join as joinBytes, keyId, sameBytes, utf8 } from "./encoding.js";
 import { Corrupt, Refused } from "./errors.js";
 import * as identity from "./identity.js";
-import { keepForGood, remember } from "./keystore.js";
+import { askToKeep, remember } from "./keystore.js";
 import { helloAnswer, pairAnswer } from "./messages.js";
 import { exactly, hash, id, readSigned } from "./shape.js";
 import * as statements from "./statements.js";
@@ -70,7 +70,7 @@ export async function join(greeting, name, recovery) {
   if (said.device !== device || said.owners !== b64u(await statements.digest(owners))) {
     throw new Refused("wrong-owner-set", "the doorbell took over other keys than the ones this phone sent");
   }
-  await keepForGood();
+  askToKeep();
   return doorbell;
 }
 
