@@ -114,10 +114,10 @@ class MotionDetector:
         return self._figures
 
     def observe(self, frame: LumaFrame) -> Motion:
-        """Raises BadInput if the frame's size is not the detector's, or it is not later than the frame before."""
+        """Raises BadInput if the frame's size is not the detector's, or it is earlier than the frame before."""
         if frame.pixels.shape != self._shape:
             raise BadInput(f"A frame of shape {frame.pixels.shape} came where {self._shape} was expected.")
-        if self._last_ns is not None and frame.time_ns <= self._last_ns:
+        if self._last_ns is not None and frame.time_ns < self._last_ns:
             raise BadInput(f"A frame of {frame.time_ns} ns came after one of {self._last_ns} ns; give them in order.")
         self._last_ns = frame.time_ns
         time_s = frame.time_ns / 1e9

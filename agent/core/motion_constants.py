@@ -58,7 +58,7 @@ class Constants:
 
     # Rain and snow: what is there for one frame only.
     spike_share: float = 0.002
-    spike_s: float = 1.5
+    spike_s: float = 1.0
     spike_most: float = 0.05
     spike_tail: float = 0.03
     spike_dt_s: float = 0.22  # slower sources have too little overlap from frame to frame
@@ -66,6 +66,7 @@ class Constants:
     # Shake.
     shake_least_px: float = 0.3
     shake_most_px: float = 12.0
+    turned_s: float = 10.0  # the same shift for this long is the camera's new place
     shake_gain: float = 0.9  # what remains of the difference, to believe it
 
     # A new scene: the infrared switch, a turned camera.

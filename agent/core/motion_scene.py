@@ -86,7 +86,11 @@ class EmptyScene:
         step_s = min(max(time_s - self._time_s, 0.02), 1.0)
         self._time_s = time_s
         if self._unsteady_until_s >= time_s:
-            picture = self._steadied(picture, time_s)
+            steadied = self._steadied(picture, time_s)
+            if self._leaning is not None and self._leaning[0] < time_s - self._c.turned_s:
+                self._begin(picture, time_s)  # not shaken but turned: this is how it looks from now on
+                return None
+            picture = steadied
         self._notice_switch(picture, time_s)
         rain, picture = self._without_rain(picture, step_s)
 
@@ -137,6 +141,7 @@ class EmptyScene:
         self._shares: deque[tuple[float, float]] = deque()
         self._last_cells: Plane | None = None
         self._last_threshold = None
+        self._leaning: tuple[float, tuple[float, float]] | None = None  # since when, by how much
         self._relative: Plane = np.ones(self._cells[::-1], np.float32)
 
     def _in_cells(self, picture: Grey | Plane) -> Plane:
@@ -168,7 +173,10 @@ class EmptyScene:
             at = (min(max(at[0] - move[0], -most), most), min(max(at[1] - move[1], -most), most))
             shifted = _moved(flat[1], *at)
         if best >= self._c.shake_gain * before or math.hypot(*best_at) < least:
+            self._leaning = None
             return picture
+        if self._leaning is None or math.dist(best_at, self._leaning[1]) > least:
+            self._leaning = (time_s, best_at)
         self._unsteady_until_s = time_s + 1.0
         return _moved(picture, 2 * best_at[0], 2 * best_at[1])
 

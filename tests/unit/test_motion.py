@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -109,7 +110,7 @@ def test_frames_come_in_order() -> None:
     detector = MotionDetector(SHAPE)
     detector.observe(LumaFrame(FRAME_NS, scene(1, None)))
     with pytest.raises(BadInput):
-        detector.observe(LumaFrame(FRAME_NS, scene(2, None)))
+        detector.observe(LumaFrame(FRAME_NS - 1, scene(2, None)))
 
 
 def test_a_figure_that_stops_lingers_and_one_that_left_does_not() -> None:
@@ -142,3 +143,14 @@ def test_any_size_and_any_content_is_taken(shape: tuple[int, int]) -> None:
         time_ns += int(rng.integers(1, 3_000_000_000))
         verdict = detector.observe(LumaFrame(time_ns, picture.astype(np.uint8)))
         assert verdict.since_ns <= verdict.time_ns
+
+
+def test_a_camera_that_was_pushed_gets_used_to_its_new_place() -> None:
+    detector = MotionDetector(SHAPE)
+    for i in range(260):
+        steady = cv2.GaussianBlur(scene(100 + i, None), (0, 0), 1.5)
+        picture = steady if i < 60 else np.roll(steady, 4, axis=1)
+        assert not detector.observe(LumaFrame(i * FRAME_NS, picture)).moving
+    assert detector.changes is not None
+    assert np.mean(cv2.absdiff(detector.changes.expected, picture)) < 2
+    assert np.mean(cv2.absdiff(detector.changes.picture, picture)) < 2  # no longer moved back
