@@ -118,7 +118,7 @@ class PassThrough:
             return
         gaps = list(self._losses.taken())
         if times.jumped:
-            gaps.append(Gap(times.pts_ns, times.pts_ns, "the footage's clock was set back here"))
+            gaps.append(Gap(times.pts_ns, times.pts_ns, "the footage's clock was set anew here"))
         elif not gaps and (not unit.continues or times.pts_ns - self._reached_ns > self._longest_pause_ns(unit, times)):
             gaps.append(Gap(min(self._reached_ns, times.pts_ns), times.pts_ns, "pictures are missing in the footage"))
         yield from gaps

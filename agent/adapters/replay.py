@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from agent.core.frame import EncodedPacket, Gap, SourceItem, VideoFormat
 
 # Headers round; a film that ends this much early still ended where it should.
 _TOLERANCE_NS: Final = SECOND_NS // 5
+_USUAL_TIME_BASE: Final = Fraction(1, 90_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class ReplaySource:
     ) -> Iterator[SourceItem]:
         context = track.codec_context
         context.thread_count = self._threads
-        clock = TickClock(track, self._end_ns, self._last_dts_ns)
+        rate = track.average_rate or track.guessed_rate
+        clock = TickClock(track.time_base or _USUAL_TIME_BASE, rate, self._end_ns, self._last_dts_ns)
         sampler = LumaSampler(self._luma_width, self._luma_rate_hz)
         reader = PassThrough if context.name == "h264" else Transcoder
         seen = False

@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-import av.video
-
 from agent.core.fmp4 import MAX_TIMESCALE, SECOND_NS
 
 # A step back by more is a clock set anew in the middle of the file; by less, a muxer's untidiness.
 _UNTIDY_NS: Final = SECOND_NS
+# Nothing is filmed with a longer pause, and no decoder holds a picture back for longer: the times are damaged.
+_LONGEST_PAUSE_NS: Final = 24 * 3600 * SECOND_NS
+_LONGEST_DELAY_NS: Final = 60 * SECOND_NS
 _USUAL_RATE: Final = Fraction(25)
 _FASTEST_RATE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """When a packet is shown and decoded. `jumped`: the file's clock was set back before it."""
+    """When a packet is shown and decoded. `jumped`: the file's clock was set anew before it."""
 
     pts_ns: int
     dts_ns: int
@@ -33,46 +34,57 @@ class Times:
 class TickClock:
     """Stamps the packets of one track, in decoding order.
 
-    `start_ns`: where on the timeline the file begins; `after_dts_ns`: the last decoding time before it, if any.
-    `frame_ticks`: how long a picture usually lasts.
+    `time_base`: seconds a tick. `rate`: pictures a second as far as the file says, else None. `start_ns`: where on the
+    timeline the file begins; `after_dts_ns`: the last decoding time before it, if any. Of its attributes,
+    `frame_ticks` is how long a picture usually lasts, in the file's ticks.
     """
 
-    def __init__(self, track: av.video.VideoStream, start_ns: int, after_dts_ns: int | None) -> None:
-        time_base = track.time_base or Fraction(1, 90_000)
-        rate = track.average_rate or track.guessed_rate or _USUAL_RATE
-        if not 1 <= rate <= _FASTEST_RATE:
-            rate = _USUAL_RATE
-        self._base = time_base
-        # Whole ticks of the file stay whole in the film, unless the file's clock is finer than a film's may be.
-        self.timescale = time_base.denominator if time_base.denominator <= MAX_TIMESCALE else 1_000_000
+    def __init__(self, time_base: Fraction, rate: Fraction | None, start_ns: int, after_dts_ns: int | None) -> None:
+        rate = rate if rate and 1 <= rate <= _FASTEST_RATE else _USUAL_RATE
         self.frame_ticks = max(1, round(1 / (rate * time_base)))
-        self._last_dts_ticks = None if after_dts_ns is None else self._ceil_ticks(after_dts_ns)
-        self._start_ticks = self._ceil_ticks(start_ns)
+        # Whole ticks of the file stay whole in the film, unless the file's clock is finer than a film's may be.
+        fine = time_base.denominator > MAX_TIMESCALE
+        self._base = Fraction(1, 1_000_000) if fine else time_base
+        self.timescale = self._base.denominator
+        self._per_file_tick = time_base / self._base
+        self._last_dts = None if after_dts_ns is None else self._ceil_ticks(after_dts_ns)
+        self._start = self._ceil_ticks(start_ns)
         self._shift: int | None = None
         self.end_ns = start_ns
         self.last_dts_ns = after_dts_ns
 
     def stamp(self, pts: int | None, dts: int, duration: int) -> Times:
         """The times of the next packet. `pts` None: shown when decoded. A `duration` of 0 or less is not known."""
-        duration = duration if duration > 0 else self.frame_ticks
-        shown = dts if pts is None else pts
-        jumped = False
-        if self._shift is None:
-            self._shift = self._start_ticks - shown
-            if self._last_dts_ticks is not None:
-                self._shift = max(self._shift, self._last_dts_ticks + 1 - dts)
-        elif self._last_dts_ticks is not None and self._ns(self._last_dts_ticks - dts - self._shift) > _UNTIDY_NS:
-            self._shift = max(self._ceil_ticks(self.end_ns) - shown, self._last_dts_ticks + 1 - dts)
-            jumped = True
-        decoded = dts + self._shift
-        if self._last_dts_ticks is not None:
-            decoded = max(decoded, self._last_dts_ticks + 1)
-        self._last_dts_ticks = decoded
-        self.last_dts_ns = self._ns(decoded)
+        lasting = max(1, self._ticks(duration if duration > 0 else self.frame_ticks))
+        decode = self._ticks(dts)
+        delay = 0 if pts is None else self._ticks(pts) - decode
+        if abs(self._ns(delay)) > _LONGEST_DELAY_NS:
+            delay = 0
+        jumped = self._shift is not None and self._jumps(decode)
+        if self._shift is None or jumped:
+            begin = self._start if self._shift is None else self._ceil_ticks(self.end_ns)
+            self._shift = begin - decode - delay
+            if self._last_dts is not None:
+                self._shift = max(self._shift, self._last_dts + 1 - decode)
+        decoded = decode + self._shift
+        if self._last_dts is not None:
+            decoded = max(decoded, self._last_dts + 1)
         # No picture is shown before it is decoded, whatever a damaged file says.
-        times = Times(self._ns(max(shown + self._shift, decoded)), self.last_dts_ns, self._ns(duration), jumped)
+        shown = max(decode + self._shift + delay, decoded)
+        self._last_dts = decoded
+        self.last_dts_ns = self._ns(decoded)
+        times = Times(self._ns(shown), self.last_dts_ns, self._ns(lasting), jumped)
         self.end_ns = max(self.end_ns, times.pts_ns + times.duration_ns)
         return times
+
+    def _jumps(self, decode: int) -> bool:
+        if self._last_dts is None or self._shift is None:
+            return False
+        step_ns = self._ns(decode + self._shift - self._last_dts)
+        return step_ns < -_UNTIDY_NS or step_ns > _LONGEST_PAUSE_NS
+
+    def _ticks(self, file_ticks: int) -> int:
+        return file_ticks if self._per_file_tick == 1 else int(file_ticks * self._per_file_tick)
 
     def _ns(self, ticks: int) -> int:
         numerator, denominator = self._base.numerator * SECOND_NS, self._base.denominator

@@ -269,39 +269,39 @@ def test_odd_sizes_are_encoded_even(tmp_path: Path) -> None:
     assert len(decoded(film_of(items, tmp_path / "film.mp4"))) == 12
 
 
-@pytest.fixture(scope="session")
-def track(tmp_path_factory: pytest.TempPathFactory) -> av.video.stream.VideoStream:
-    film = make_film(tmp_path_factory.mktemp("clock") / "a.mp4", FilmKind(pictures=1))
-    return av.open(str(film)).streams.video[0]
-
-
-TICKS = st.integers(-(2**40), 2**40)
+TICKS = st.integers(-(2**62), 2**62) | st.integers(-(10**6), 10**6)
+TIME_BASES = st.builds(Fraction, st.integers(1, 2000), st.integers(1, 2**31)) | st.sampled_from(
+    [Fraction(1, 90_000), Fraction(1, 12_800), Fraction(1, 1000), Fraction(1, 10), Fraction(1001, 30_000)]
+)
 
 
 @given(
+    TIME_BASES,
+    st.none() | st.builds(Fraction, st.integers(0, 2**31), st.integers(1, 1001)),
     st.lists(st.tuples(st.none() | TICKS, TICKS, st.integers(-5, 10_000)), min_size=1, max_size=30),
     st.integers(0, 10**15),
     st.none() | st.integers(0, 10**15),
 )
 def test_decoding_times_always_rise(
-    track: av.video.stream.VideoStream,
+    time_base: Fraction,
+    rate: Fraction | None,
     stamps: list[tuple[int | None, int, int]],
     start_ns: int,
     after_dts_ns: int | None,
 ) -> None:
-    clock = TickClock(track, start_ns, after_dts_ns)
+    clock = TickClock(time_base, rate, start_ns, after_dts_ns)
     reached = after_dts_ns
     for index, (pts, dts, duration) in enumerate(stamps):
         times = clock.stamp(pts, dts, duration)
         assert reached is None or times.dts_ns > reached
-        assert times.pts_ns >= times.dts_ns
+        assert times.dts_ns <= times.pts_ns <= times.dts_ns + 60 * SECOND + 1
         assert times.duration_ns > 0
         assert index > 0 or times.pts_ns >= start_ns
         reached = times.dts_ns
 
 
-def test_a_clock_set_back_goes_on_where_the_film_was(track: av.video.stream.VideoStream) -> None:
-    clock = TickClock(track, 0, None)
+def test_a_clock_set_back_goes_on_where_the_film_was() -> None:
+    clock = TickClock(Fraction(1, 12_800), Fraction(25), 0, None)
     second = 12_800
     for index in range(3):
         clock.stamp(100 * second + index * 512, 100 * second + index * 512, 512)
@@ -309,6 +309,16 @@ def test_a_clock_set_back_goes_on_where_the_film_was(track: av.video.stream.Vide
     assert back.jumped
     assert back.pts_ns == 120_000_000
     assert not clock.stamp(7 * second + 512, 7 * second + 512, 512).jumped
+
+
+def test_times_of_another_age_are_damage() -> None:
+    clock = TickClock(Fraction(1, 1000), Fraction(25), 0, None)
+    clock.stamp(0, 0, 40)
+    ahead = clock.stamp(10**15, 10**15, 40)
+    assert (ahead.jumped, ahead.pts_ns) == (True, 40_000_000)
+    # Shown an hour after it is decoded: no.
+    late = clock.stamp(10**15 + 3_600_000, 10**15 + 40, 40)
+    assert (late.jumped, late.pts_ns) == (False, 80_000_000)
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1281, 721), (768, 576), (640, 360), (500, 375)])
