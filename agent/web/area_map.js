@@ -32,7 +32,14 @@ export function areaMap(area, home) {
     WIDTH / 2 + (x - (west + east) / 2) * metre,
     HEIGHT / 2 - (y - (south + north) / 2) * metre,
   ];
-  const outline = shape.map((point, i) => `${i ? "L" : "M"}${onPaper(point).map((v) => v.toFixed(1)).join(" ")}`).join("");
+  const outline = shape
+    .map(
+      (point, i) =>
+        `${i ? "L" : "M"}${onPaper(point)
+          .map((v) => v.toFixed(1))
+          .join(" ")}`,
+    )
+    .join("");
   const [homeX, homeY] = onPaper([0, 0]);
   const words = describe(area, shape, place);
   return h(
@@ -42,9 +49,12 @@ export function areaMap(area, home) {
       "svg",
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": words },
       s("path", { d: `${outline}Z`, class: "area" }),
-      s("g", { transform: `translate(${homeX.toFixed(1)} ${homeY.toFixed(1)})`, class: "home" },
+      s(
+        "g",
+        { transform: `translate(${homeX.toFixed(1)} ${homeY.toFixed(1)})`, class: "home" },
         s("circle", { r: 13 }),
-        s("path", { d: "M-6 0 0-6 6 0M-4-1.5V5H4V-1.5" })),
+        s("path", { d: "M-6 0 0-6 6 0M-4-1.5V5H4V-1.5" }),
+      ),
       scaleBar(metre),
       s("path", { d: `M${WIDTH - 18} 30V12m-4 5 4-5 4 5`, class: "north" }),
       s("text", { x: WIDTH - 18, y: 42, "text-anchor": "middle" }, "N"),
@@ -94,9 +104,12 @@ function scaleBar(metre) {
   const length = SCALES_M.findLast((m) => m * metre <= 90) ?? SCALES_M[0];
   const end = 12 + length * metre;
   const y = HEIGHT - 10;
-  return s("g", { class: "scale" },
+  return s(
+    "g",
+    { class: "scale" },
     s("path", { d: `M12 ${y - 5}V${y}H${end.toFixed(1)}V${y - 5}` }),
-    s("text", { x: end + 6, y }, length < 1000 ? `${length} m` : `${length / 1000} km`));
+    s("text", { x: end + 6, y }, length < 1000 ? `${length} m` : `${length / 1000} km`),
+  );
 }
 
 /**

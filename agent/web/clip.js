@@ -4,7 +4,19 @@
  * the object.
  * A record's commitment is compared before it is decrypted. Source: docs/spec/sealed-clip.md.
  */
-import { b64u, expand, fromB64u, hmac, join, keyId, parseJson, parseTime, sameBytes, sha256, utf8 } from "./encoding.js";
+import {
+  b64u,
+  expand,
+  fromB64u,
+  hmac,
+  join,
+  keyId,
+  parseJson,
+  parseTime,
+  sameBytes,
+  sha256,
+  utf8,
+} from "./encoding.js";
 import { Corrupt, Refused } from "./errors.js";
 import * as hpke from "./hpke.js";
 import { rawPublic } from "./identity.js";
@@ -129,16 +141,22 @@ export class OpenedClip {
    */
   async *records(track, first, last, signal) {
     const places = this.track(track).slice(first, last + 1);
-    for (let at = 0; at < places.length; ) {
+    for (let at = 0; at < places.length;) {
       let end = at + 1;
       while (end < places.length && endOf(places[end]) - places[at].offset <= FETCH_BYTES) end++;
       const from = places[at].offset;
       const fetched = await this.#session.stretch(
-        `/api/clips/${this.id}/sealed`, from, endOf(places[end - 1]) - from, signal,
+        `/api/clips/${this.id}/sealed`,
+        from,
+        endOf(places[end - 1]) - from,
+        signal,
       );
       for (; at < end; at++) {
         const start = places[at].offset - from;
-        yield { place: places[at], data: await this.#open(places[at], fetched.slice(start, start + places[at].length)) };
+        yield {
+          place: places[at],
+          data: await this.#open(places[at], fetched.slice(start, start + places[at].length)),
+        };
       }
     }
   }
@@ -222,7 +240,7 @@ export function checkRecordHeader(record, place, hh) {
  */
 export async function openClip(session, clip) {
   const { doorbell } = session;
-  const detail = await session.get(`/api/clips/${clip}`, clipDetail);
+  const detail = await session.get(`/api/clips/${encodeURIComponent(clip)}`, clipDetail);
   const bytes = fromB64u(detail.header);
   const head = header(parseJson(bytes, "the clip's header"), "the clip's header");
   if (head.clip !== clip || head.device !== doorbell.id) throw new Corrupt("the doorbell sent another clip");
@@ -251,7 +269,8 @@ async function unwrap(recipients, hh, wraps, key) {
   const publicKey = await rawPublic(key);
   const kid = await keyId(publicKey);
   const at = recipients.indexOf(kid);
-  if (at < 0) throw new Refused("not-for-you", "this clip was recorded before this phone was paired; only older keys open it");
+  if (at < 0)
+    throw new Refused("not-for-you", "this clip was recorded before this phone was paired; only older keys open it");
   if (wraps.length !== WRAP * recipients.length) throw new Corrupt("the clip's keys do not match its recipients");
   const info = join(utf8("doorward clip key v1"), hh, fromB64u(kid, 16));
   const clipKey = await hpke.open(wraps.slice(at * WRAP, (at + 1) * WRAP), key.privateKey, publicKey, info);

@@ -74,7 +74,11 @@ export function button(attributes, label, act, onError) {
  */
 export function facts(...rows) {
   const shown = rows.filter((row) => row !== null && row !== false);
-  return h("dl", { class: "facts" }, ...shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  return h(
+    "dl",
+    { class: "facts" },
+    ...shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 }
 
 /**

@@ -52,7 +52,8 @@ export function fromB64u(text, length) {
     }
   }
   if (text.length % 4 === 1 || held & ((1 << bits) - 1)) throw new Corrupt("base64url text is not in its one form");
-  if (length !== undefined && size !== length) throw new Corrupt(`expected ${length} bytes in base64url, found ${size}`);
+  if (length !== undefined && size !== length)
+    throw new Corrupt(`expected ${length} bytes in base64url, found ${size}`);
   return data;
 }
 

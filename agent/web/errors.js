@@ -26,7 +26,8 @@ export class Unavailable extends Error {}
  * @returns {string}
  */
 export function words(error) {
-  if (error instanceof Corrupt || error instanceof Refused || error instanceof Unavailable) return sentence(error.message);
+  if (error instanceof Corrupt || error instanceof Refused || error instanceof Unavailable)
+    return sentence(error.message);
   return `Something went wrong in this page: ${error instanceof Error ? error.message : String(error)}`;
 }
 

@@ -118,9 +118,7 @@ export async function open(sealed, privateKey, publicKey, info) {
   const { key, nonce } = await schedule(await sharedSecret(privateKey, enc, enc, publicKey), info);
   const aes = await crypto.subtle.importKey("raw", key, "AES-GCM", false, ["decrypt"]);
   try {
-    return new Uint8Array(
-      await crypto.subtle.decrypt({ name: "AES-GCM", iv: nonce }, aes, sealed.slice(ENC_BYTES)),
-    );
+    return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv: nonce }, aes, sealed.slice(ENC_BYTES)));
   } catch (error) {
     if (error instanceof DOMException) throw new Corrupt("this was not sealed to this phone's key, or it was altered");
     throw error;

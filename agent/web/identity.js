@@ -122,7 +122,10 @@ async function checkBits(secret, label) {
 async function writeCode(secret, label) {
   let bits = BigInt(await checkBits(secret, label));
   secret.forEach((byte, i) => (bits |= BigInt(byte) << BigInt(12 + 8 * (15 - i))));
-  const letters = Array.from({ length: CODE_LETTERS }, (_, i) => ALPHABET[Number((bits >> BigInt(5 * (27 - i))) & 31n)]);
+  const letters = Array.from(
+    { length: CODE_LETTERS },
+    (_, i) => ALPHABET[Number((bits >> BigInt(5 * (27 - i))) & 31n)],
+  );
   return Array.from({ length: 7 }, (_, i) => letters.slice(4 * i, 4 * i + 4).join("")).join("-");
 }
 

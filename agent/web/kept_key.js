@@ -34,9 +34,9 @@ export async function makeOpens() {
 export async function takeOut(kept) {
   if (!("wrapping" in kept)) return kept;
   const how = { name: "AES-GCM", iv: kept.iv };
-  const privateKey = await crypto.subtle.unwrapKey(
-    "pkcs8", kept.sealed, kept.wrapping, how, X25519, false, ["deriveBits"],
-  );
+  const privateKey = await crypto.subtle.unwrapKey("pkcs8", kept.sealed, kept.wrapping, how, X25519, false, [
+    "deriveBits",
+  ]);
   return { privateKey, publicKey: await crypto.subtle.importKey("raw", kept.publicKey, X25519, true, []) };
 }
 

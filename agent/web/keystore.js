@@ -21,7 +21,8 @@ function openDatabase() {
     const opening = indexedDB.open("doorward", 1);
     opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: "id" });
     opening.onsuccess = () => resolve(opening.result);
-    opening.onerror = () => reject(new Unavailable("this browser does not let the page keep its key; leave private mode"));
+    opening.onerror = () =>
+      reject(new Unavailable("this browser does not let the page keep its key; leave private mode"));
   });
 }
 

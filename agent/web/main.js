@@ -61,13 +61,29 @@ let routing = 0;
 /** @param {App} app */
 function showShell(app) {
   const item = (/** @type {keyof typeof ICONS} */ view, /** @type {string} */ label) =>
-    h("a", { href: `#/${view}`, "data-view": view },
+    h(
+      "a",
+      { href: `#/${view}`, "data-view": view },
       s("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, s("path", { d: ICONS[view] })),
       h("span", {}, label),
-      view === "requests" && badge);
+      view === "requests" && badge,
+    );
   const icon = h("img", { src: "/app/icon.svg", alt: "", width: 36, height: 36 });
-  const nav = h("nav", { "aria-label": "Main" }, item("clips", "Clips"), item("requests", "Requests"), item("log", "Log"), item("settings", "Settings"));
-  document.body.replaceChildren(h("header", { class: "top" }, icon, h("div", {}, name, line)), nav, notices, main, live);
+  const nav = h(
+    "nav",
+    { "aria-label": "Main" },
+    item("clips", "Clips"),
+    item("requests", "Requests"),
+    item("log", "Log"),
+    item("settings", "Settings"),
+  );
+  document.body.replaceChildren(
+    h("header", { class: "top" }, icon, h("div", {}, name, line)),
+    nav,
+    notices,
+    main,
+    live,
+  );
   window.addEventListener("hashchange", () => route(app));
 }
 
@@ -113,7 +129,8 @@ async function readStatus(app) {
   name.textContent = app.status.name;
   const { recording, clips, requests_waiting: waiting, broker } = app.status;
   const parts = [RECORDING[recording], count(clips, "clip"), waiting > 0 && `${count(waiting, "request")} waiting`];
-  const text = parts.filter(Boolean).join(" · ") + (broker === "connecting" ? " · cannot reach the request service" : "");
+  const text =
+    parts.filter(Boolean).join(" · ") + (broker === "connecting" ? " · cannot reach the request service" : "");
   line.textContent = text.charAt(0).toUpperCase() + text.slice(1);
   line.classList.toggle("bad", recording === "stopped");
   badge.textContent = String(waiting);
@@ -133,11 +150,22 @@ async function tellOfRequests(app) {
   before?.forEach((notice, id) => told?.has(id) || notice?.remove()); // answered, or over
   for (const row of asked) {
     if (before === null || before.has(row.id) || location.hash.endsWith(row.id)) continue;
-    const notice = h("aside", { class: "notice" },
-      h("p", {}, h("strong", {}, "Somebody asks for video. "), `${row.agency}, about: ${row.incident_type}. There is no hurry; ignoring it is a complete answer.`),
-      h("p", { class: "buttons" },
+    const notice = h(
+      "aside",
+      { class: "notice" },
+      h(
+        "p",
+        {},
+        h("strong", {}, "Somebody asks for video. "),
+        `${row.agency}, about: ${row.incident_type}. There is no hurry; ignoring it is a complete answer.`,
+      ),
+      h(
+        "p",
+        { class: "buttons" },
         h("a", { class: "button", href: `#/requests/${row.id}`, onclick: () => notice.remove() }, "Look at it"),
-        h("button", { type: "button", onclick: () => notice.remove() }, "Not now")));
+        h("button", { type: "button", onclick: () => notice.remove() }, "Not now"),
+      ),
+    );
     notices.append(notice);
     told.set(row.id, notice);
   }
@@ -175,7 +203,9 @@ function hear(app) {
     document.body.classList.toggle("away", !up);
     if (!up) line.textContent = "The doorbell does not answer. Trying again…";
   };
-  app.session.listen(onChange, onLink, new AbortController().signal).catch((error) => notices.append(trouble(words(error))));
+  app.session
+    .listen(onChange, onLink, new AbortController().signal)
+    .catch((error) => notices.append(trouble(words(error))));
 }
 
 /** @param {Session} session */
@@ -202,7 +232,10 @@ async function start() {
   if (here) history.replaceState(null, "", "/pair"); // the secret must not stay in the address bar or the history
   document.body.replaceChildren(main);
   if (!globalThis.isSecureContext || !crypto.subtle) {
-    main.append(h("h1", {}, "This address is not safe enough"), trouble("A browser makes keys only on a protected page. Open this page by its https:// address."));
+    main.append(
+      h("h1", {}, "This address is not safe enough"),
+      trouble("A browser makes keys only on a protected page. Open this page by its https:// address."),
+    );
     return;
   }
   try {
@@ -220,8 +253,11 @@ async function start() {
     }
     main.append(pairView(found, here, (paired) => begin(new Session(paired))));
   } catch (error) {
-    main.replaceChildren(h("h1", {}, "Not connected"), trouble(words(error)),
-      h("p", {}, h("button", { type: "button", onclick: () => location.reload() }, "Try again")));
+    main.replaceChildren(
+      h("h1", {}, "Not connected"),
+      trouble(words(error)),
+      h("p", {}, h("button", { type: "button", onclick: () => location.reload() }, "Try again")),
+    );
   }
 }
 

@@ -68,7 +68,12 @@ function parseFragment(fragment) {
   const view = new DataView(fragment.buffer, fragment.byteOffset, fragment.byteLength);
   const count = fragment.length > TABLE_AT ? view.getUint32(TRUN_AT + 12) : 0;
   const bodyAt = TABLE_AT + 16 * count + 8;
-  if (count === 0 || bodyAt > fragment.length || typeAt(fragment, TRUN_AT + 4) !== "trun" || typeAt(fragment, bodyAt - 4) !== "mdat") {
+  if (
+    count === 0 ||
+    bodyAt > fragment.length ||
+    typeAt(fragment, TRUN_AT + 4) !== "trun" ||
+    typeAt(fragment, bodyAt - 4) !== "mdat"
+  ) {
     throw new Corrupt("a part of the video is not in the form Doorward writes");
   }
   const entries = [];
@@ -77,7 +82,13 @@ function parseFragment(fragment) {
   let decode = Number(view.getBigUint64(TRUN_AT - 8));
   for (let row = TABLE_AT; row < bodyAt - 8; row += 16) {
     const [duration, size] = [view.getUint32(row), view.getUint32(row + 4)];
-    entries.push({ size, decode, duration, offset: view.getInt32(row + 12), key: view.getUint32(row + 8) === KEY_FLAGS });
+    entries.push({
+      size,
+      decode,
+      duration,
+      offset: view.getInt32(row + 12),
+      key: view.getUint32(row + 8) === KEY_FLAGS,
+    });
     data.push(fragment.subarray(at, at + size));
     at += size;
     decode += duration;
@@ -94,7 +105,9 @@ function parseFragment(fragment) {
  */
 function moov(init, chunks, offsets) {
   const entries = chunks.flatMap((chunk) => chunk.entries);
-  const durations = entries.map((entry, i) => (i + 1 < entries.length ? entries[i + 1].decode - entry.decode : entry.duration));
+  const durations = entries.map((entry, i) =>
+    i + 1 < entries.length ? entries[i + 1].decode - entry.decode : entry.duration,
+  );
   if (durations.some((duration) => duration < 0 || duration > U32_MAX)) {
     throw new Corrupt("the parts of the video are out of order");
   }
@@ -108,7 +121,10 @@ function moov(init, chunks, offsets) {
   const trak = inside(find(old, "trak"));
   const mdia = inside(find(trak, "mdia"));
   const minf = inside(find(mdia, "minf"));
-  const edits = raised[0] > 0 ? box("edts", fullBox("elst", 1, u32(1), u64(length), u64(raised[0]), u32(0x10000))) : new Uint8Array(0);
+  const edits =
+    raised[0] > 0
+      ? box("edts", fullBox("elst", 1, u32(1), u64(length), u64(raised[0]), u32(0x10000)))
+      : new Uint8Array(0);
   const stbl = box("stbl", find(stblOf(init), "stsd"), ...tables(chunks, entries, durations, raised, offsets));
   const newMinf = box("minf", find(minf, "vmhd"), find(minf, "dinf"), stbl);
   const newMdia = box("mdia", withDuration(find(mdia, "mdhd"), 32, total), find(mdia, "hdlr"), newMinf);
@@ -161,7 +177,7 @@ function runs(values) {
  * @returns {Bytes} the first box of that kind, its head included
  */
 function find(data, kind) {
-  for (let at = 0; at + 8 <= data.length; ) {
+  for (let at = 0; at + 8 <= data.length;) {
     const size = new DataView(data.buffer, data.byteOffset).getUint32(at);
     if (size < 8 || at + size > data.length) break;
     if (typeAt(data, at + 4) === kind) return data.subarray(at, at + size);

@@ -202,7 +202,9 @@ export class Player {
     if (!this.#buffer) return;
     const [timeS, ahead] = [this.video.currentTime, this.#aheadS()];
     if (ahead > 0) {
-      const after = this.#places.find((place) => place.index >= this.first && startS(place) >= timeS + ahead - HOLE_S / 2);
+      const after = this.#places.find(
+        (place) => place.index >= this.first && startS(place) >= timeS + ahead - HOLE_S / 2,
+      );
       this.#next = after ? Math.min(after.index, this.last + 1) : this.last + 1;
     } else {
       this.#next = this.#keyBefore(this.#at(timeS));
@@ -216,9 +218,16 @@ export class Player {
     const timeS = this.video.currentTime;
     const i = this.#places.findLastIndex((place) => place.index > 0 && startS(place) <= timeS + HOLE_S);
     const [before, after] = [this.#places[i - 1], this.#places[i]];
-    if (i > this.first && startS(after) > timeS + INSIDE_S && startS(after) - endS(before) > HOLE_S) this.seek(startS(after));
+    if (i > this.first && startS(after) > timeS + INSIDE_S && startS(after) - endS(before) > HOLE_S)
+      this.seek(startS(after));
     const next = this.#places[i + 1];
-    if (i >= this.first && next && i < this.last && startS(next) - endS(after) > HOLE_S && timeS > endS(after) - HOLE_S) {
+    if (
+      i >= this.first &&
+      next &&
+      i < this.last &&
+      startS(next) - endS(after) > HOLE_S &&
+      timeS > endS(after) - HOLE_S
+    ) {
       this.seek(startS(next));
     }
   }
@@ -251,7 +260,8 @@ export class Player {
    */
   async #openWhole(init) {
     const fragments = [];
-    for await (const { data } of this.clip.records("video", this.first, this.last, this.#stop.signal)) fragments.push(data);
+    for await (const { data } of this.clip.records("video", this.first, this.last, this.#stop.signal))
+      fragments.push(data);
     this.#buffer = null;
     URL.revokeObjectURL(this.#url);
     this.#zeroS = startS(this.#places[this.first]);
@@ -259,7 +269,8 @@ export class Player {
     this.video.src = this.#url;
     await new Promise((resolve, reject) => {
       this.video.onloadeddata = resolve;
-      this.video.onerror = () => reject(new Unavailable("this browser cannot play this kind of video; download it instead"));
+      this.video.onerror = () =>
+        reject(new Unavailable("this browser cannot play this kind of video; download it instead"));
     });
     this.seek(this.#window[0]);
   }

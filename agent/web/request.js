@@ -61,7 +61,11 @@ export async function checkRequest(statement, pinned) {
   const requester = await checkRequester(pinned);
   const verified = await statements.verify("request", statement, [fromB64u(requester.signs, 32)]);
   const said = readSigned(request, verified, "the request");
-  if (said.requester.id !== requester.id || said.requester.agency !== requester.agency || said.key !== requester.opens) {
+  if (
+    said.requester.id !== requester.id ||
+    said.requester.agency !== requester.agency ||
+    said.key !== requester.opens
+  ) {
     throw new Refused("wrong-requester", "the request asks for the video to be locked to somebody else's key");
   }
   const [fromNs, toNs] = [parseTime(said.from), parseTime(said.to)];
@@ -72,7 +76,11 @@ export async function checkRequest(statement, pinned) {
 
 /** @param {string} pinned */
 async function checkRequester(pinned) {
-  const claimed = readSigned(requesterStatement, statements.unverified("requester", pinned), "the requester's statement");
+  const claimed = readSigned(
+    requesterStatement,
+    statements.unverified("requester", pinned),
+    "the requester's statement",
+  );
   const signs = fromB64u(claimed.signs, 32);
   await statements.verify("requester", pinned, [signs]);
   if (claimed.id !== (await keyId(signs))) {

@@ -129,7 +129,8 @@ export function list(reader, least, most) {
  * @returns {Record<string, unknown>}
  */
 function record(value, where) {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Corrupt(`${where} is not an object`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new Corrupt(`${where} is not an object`);
   return /** @type {Record<string, unknown>} */ (value);
 }
 

@@ -40,7 +40,8 @@ export async function sign(kind, payload, privateKey, kid) {
   const signed = `${head}.${b64u(utf8(JSON.stringify(payload)))}`;
   const signature = await crypto.subtle.sign({ name: ALGORITHM }, privateKey, utf8(signed));
   const token = `${signed}.${b64u(new Uint8Array(signature))}`;
-  if (token.length > LIMITS[kind]) throw new Refused("too-large", "this answer is too long to be signed; choose fewer clips");
+  if (token.length > LIMITS[kind])
+    throw new Refused("too-large", "this answer is too long to be signed; choose fewer clips");
   return token;
 }
 

@@ -159,6 +159,7 @@ export function audit({ what, details }) {
   if (what === "request-refused") return `${text}: ${REFUSALS[details.reason] ?? details.reason}`;
   if (what === "request-received" && details.case) return `${text} in case ${details.case}`;
   if (what === "decided") return `${text}: ${details.answer === "share" ? "share" : "share nothing"}`;
-  if ((what === "offered" || what === "sent") && typeof details.bytes === "number") return `${text} (${bytes(details.bytes)})`;
+  if ((what === "offered" || what === "sent") && typeof details.bytes === "number")
+    return `${text} (${bytes(details.bytes)})`;
   return text;
 }

@@ -221,7 +221,7 @@ class Owner:
 def test_pairing_preview_yes_and_coming_back(tmp_path: Path, engine: str) -> None:
     directory = tmp_path / "browser"
     directory.mkdir()
-    with PageHome(tmp_path, cached_scene(ROOT / ".cache"), undo_s=3) as home, ENGINES[engine](directory) as window:
+    with PageHome(tmp_path, cached_scene(ROOT / ".cache"), undo_s=8) as home, ENGINES[engine](directory) as window:
         owner = Owner(window, engine)
         window.open(home.invite())
         owner.press("Make my key")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 Scheme = Literal["light", "dark"]
 PHONE = {"width": 390, "height": 844}
 SCREENSHOTS = ROOT / "build" / "screenshots"
-UNDO_S = 6.0
+UNDO_S = 10.0
 
 # What a person sees of a <video>: its size, where it stands, and how many different colours a drawing of it has.
 LOOK = """video => {

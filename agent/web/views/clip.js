@@ -27,26 +27,52 @@ export async function clipView(app, id) {
   const way = back("#/clips", "Clips");
   const heading = h("h1", {}, `${clock(clip.startNs)}, ${day(clip.startNs)}`);
   const title = clock(clip.startNs);
-  if (last < 1) return { node: h("section", {}, way, heading, trouble("This clip ended before any video was in it.")), title };
+  if (last < 1)
+    return { node: h("section", {}, way, heading, trouble("This clip ended before any video was in it.")), title };
   const video = h("video", { controls: true, playsinline: true, preload: "auto" });
   const player = new Player(video, clip, 1, last, fail);
-  const motion = clip.manifest.motion.map(([start, end]) => `${clock(clip.startNs + BigInt(start))} – ${clock(clip.startNs + BigInt(end))}`);
+  const motion = clip.manifest.motion.map(
+    ([start, end]) => `${clock(clip.startNs + BigInt(start))} – ${clock(clip.startNs + BigInt(end))}`,
+  );
   const size = places.reduce((sum, place) => sum + place.length, 0);
   const jumps = clip.manifest.motion.map(([start], i) =>
-    h("button", { type: "button", class: "small", onclick: () => player.seek(start / 1e9) }, `Go to movement ${clip.manifest.motion.length > 1 ? i + 1 : ""}`.trim()));
-  const node = h("section", { class: "clip" }, way, heading,
+    h(
+      "button",
+      { type: "button", class: "small", onclick: () => player.seek(start / 1e9) },
+      `Go to movement ${clip.manifest.motion.length > 1 ? i + 1 : ""}`.trim(),
+    ),
+  );
+  const node = h(
+    "section",
+    { class: "clip" },
+    way,
+    heading,
     h("div", { class: "screen" }, video),
     problems,
-    h("p", { class: "buttons" }, ...jumps, button({}, "Download", () => download(clip, last), fail)),
+    h(
+      "p",
+      { class: "buttons" },
+      ...jumps,
+      button({}, "Download", () => download(clip, last), fail),
+    ),
     facts(
       ["Length", duration(endS(places[last]))],
       ["Movement", motion.join(", ") || "not known"],
-      clip.manifest.gaps.length > 0 && ["Gaps", clip.manifest.gaps.map(([start, end, why]) => `${duration((end - start) / 1e9)} at ${clock(clip.startNs + BigInt(start))}: ${why}`).join("; ")],
+      clip.manifest.gaps.length > 0 && [
+        "Gaps",
+        clip.manifest.gaps
+          .map(
+            ([start, end, why]) => `${duration((end - start) / 1e9)} at ${clock(clip.startNs + BigInt(start))}: ${why}`,
+          )
+          .join("; "),
+      ],
       clip.manifest.ended === "cut" && ["End", "cut off: the doorbell lost its power"],
       ["Time", TRUST[/** @type {keyof typeof TRUST} */ (clip.manifest.clock.trust)] ?? clip.manifest.clock.trust],
       ["Sound", clip.track("audio").length > 0 ? "recorded; not played here" : "none recorded"],
       ["Size", bytes(size)],
-      ["Signature", "✓ exactly as your doorbell recorded it"]));
+      ["Signature", "✓ exactly as your doorbell recorded it"],
+    ),
+  );
   return { node, title, close: () => player.close() };
 }
 

@@ -17,12 +17,22 @@ export async function clipsView(app) {
   const fill = async () => {
     const { clips } = await app.session.get(`/api/clips?limit=${PAGE}`, clipList);
     list.replaceChildren(
-      ...(clips.length === 0 ? [h("p", { class: "empty" }, "No clips yet. When something moves at your door, it is recorded, locked with your key, and listed here.")] : []),
+      ...(clips.length === 0
+        ? [
+            h(
+              "p",
+              { class: "empty" },
+              "No clips yet. When something moves at your door, it is recorded, locked with your key, and listed here.",
+            ),
+          ]
+        : []),
       ...[...byDay(clips)].map(([name, found]) => daySection(name, found)),
-      ...(clips.length === PAGE ? [h("p", { class: "quiet" }, `The newest ${PAGE} clips are shown.`)] : []));
+      ...(clips.length === PAGE ? [h("p", { class: "quiet" }, `The newest ${PAGE} clips are shown.`)] : []),
+    );
   };
   await fill();
-  const update = async (/** @type {string} */ what) => void ((what === "clips" || what === "everything") && (await fill()));
+  const update = async (/** @type {string} */ what) =>
+    void ((what === "clips" || what === "everything") && (await fill()));
   return { node: h("section", {}, h("h1", {}, "Clips"), list), title: "Clips", update };
 }
 
@@ -39,10 +49,13 @@ function byDay(clips) {
  * @param {ClipSummary[]} clips
  */
 function daySection(name, clips) {
-  return h("section", { class: "day" },
+  return h(
+    "section",
+    { class: "day" },
     h("h2", {}, name),
     h("div", { class: "hours", "aria-hidden": "true" }, ...clips.map(hourMark), ...[6, 12, 18].map(hourLabel)),
-    h("ul", { class: "rows" }, ...clips.map(row)));
+    h("ul", { class: "rows" }, ...clips.map(row)),
+  );
 }
 
 /** @param {number} hour */
@@ -75,9 +88,15 @@ function row(clip) {
     clip.time_trust === "provisional" && "time uncertain",
     ...clip.labels,
   ];
-  return h("li", {},
-    h("a", { class: "row", href: `#/clips/${clip.id}` },
+  return h(
+    "li",
+    {},
+    h(
+      "a",
+      { class: "row", href: `#/clips/${clip.id}` },
       h("strong", {}, clock(clip.start)),
       h("span", { class: "quiet" }, duration(lengthS(clip))),
-      h("span", { class: "marks" }, ...marks.flatMap((text) => (text ? [h("span", { class: "chip" }, text)] : [])))));
+      h("span", { class: "marks" }, ...marks.flatMap((text) => (text ? [h("span", { class: "chip" }, text)] : []))),
+    ),
+  );
 }

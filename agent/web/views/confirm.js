@@ -23,10 +23,15 @@ export function confirmShare(app, detail, checked, offers) {
   const problems = h("div");
   const progress = h("progress", { max: 1, value: 0, "aria-label": "Checking the video" });
   const checking = h("div", {}, h("p", { class: "quiet" }, "Checking every second of it on this phone…"), progress);
-  const yes = button({ class: "primary", "aria-disabled": "true" }, "Share", async () => {
-    await answer(app, detail, checked, choices);
-    dialog.close();
-  }, (error) => problems.replaceChildren(trouble(words(error))));
+  const yes = button(
+    { class: "primary", "aria-disabled": "true" },
+    "Share",
+    async () => {
+      await answer(app, detail, checked, choices);
+      dialog.close();
+    },
+    (error) => problems.replaceChildren(trouble(words(error))),
+  );
   const total = offers.reduce((sum, offer) => sum + lengthS(offer), 0);
   const unwatched = offers.filter((offer) => !offer.watched).length;
   const stop = new AbortController();
@@ -38,11 +43,25 @@ export function confirmShare(app, detail, checked, offers) {
       ["Locked to key", h("span", { class: "kid" }, grouped(checked.keyId))],
       ["Sound", "left out"],
       ["They may fetch it", "for 7 days"],
-      ["You can take it back", `for ${duration(app.status.undo_s)} after this, and stop what is left after that`]),
-    unwatched > 0 && h("p", { class: "note" }, unwatched === 1 ? "You have not played one of these clips yet." : `You have not played ${unwatched} of these clips yet.`),
+      ["You can take it back", `for ${duration(app.status.undo_s)} after this, and stop what is left after that`],
+    ),
+    unwatched > 0 &&
+      h(
+        "p",
+        { class: "note" },
+        unwatched === 1
+          ? "You have not played one of these clips yet."
+          : `You have not played ${unwatched} of these clips yet.`,
+      ),
     checking,
     problems,
-    h("div", { class: "buttons equal" }, h("button", { type: "button", onclick: () => dialog.close() }, "Go back"), yes));
+    h(
+      "div",
+      { class: "buttons equal" },
+      h("button", { type: "button", onclick: () => dialog.close() }, "Go back"),
+      yes,
+    ),
+  );
   dialog.addEventListener("close", () => stop.abort());
   checkAll(choices, progress, stop.signal)
     .then(() => {
@@ -63,14 +82,27 @@ export function confirmDecline(app, detail, checked) {
   const problems = h("div");
   const dialog = open(
     h("h2", {}, "Share nothing?"),
-    h("p", {}, "This answers the request for good. They are not told: to them it looks as if there were no video, or nobody home."),
+    h(
+      "p",
+      {},
+      "This answers the request for good. They are not told: to them it looks as if there were no video, or nobody home.",
+    ),
     problems,
-    h("div", { class: "buttons equal" },
+    h(
+      "div",
+      { class: "buttons equal" },
       h("button", { type: "button", onclick: () => dialog.close() }, "Go back"),
-      button({ class: "primary" }, "Share nothing", async () => {
-        await answer(app, detail, checked, []);
-        dialog.close();
-      }, (error) => problems.replaceChildren(trouble(words(error))))));
+      button(
+        { class: "primary" },
+        "Share nothing",
+        async () => {
+          await answer(app, detail, checked, []);
+          dialog.close();
+        },
+        (error) => problems.replaceChildren(trouble(words(error))),
+      ),
+    ),
+  );
 }
 
 /**
@@ -99,7 +131,12 @@ function lengthS(offer) {
 /** @param {import("./offer.js").Offer} offer */
 function exactSeconds(offer) {
   const [from, to] = offer.spanNs;
-  return h("li", {}, h("strong", {}, `${clockExact(from)} – ${clockExact(to)}`), ` (${duration(lengthS(offer))}), ${day(from)}`);
+  return h(
+    "li",
+    {},
+    h("strong", {}, `${clockExact(from)} – ${clockExact(to)}`),
+    ` (${duration(lengthS(offer))}), ${day(from)}`,
+  );
 }
 
 /**

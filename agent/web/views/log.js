@@ -21,17 +21,23 @@ export async function logView(app) {
   const state = h("p");
   const list = h("ol", { class: "log", reversed: true });
   const problems = h("div");
-  const read = async (/** @type {number} */ after, limit = PAGE) => app.session.get(`/api/audit?after=${after}&limit=${limit}`, auditPage);
+  const read = async (/** @type {number} */ after, limit = PAGE) =>
+    app.session.get(`/api/audit?after=${after}&limit=${limit}`, auditPage);
   /** @type {AuditEntry[]} */
   let entries = [];
   const { doorbell } = app.session;
   const known = doorbell.log;
-  const earlier = button({}, "Earlier", async () => {
-    const first = entries[0].n;
-    const after = Math.max(0, first - 1 - LOOK_BACK);
-    entries = [...(await read(after, first - 1 - after)).entries, ...entries];
-    show();
-  }, (error) => problems.replaceChildren(trouble(words(error))));
+  const earlier = button(
+    {},
+    "Earlier",
+    async () => {
+      const first = entries[0].n;
+      const after = Math.max(0, first - 1 - LOOK_BACK);
+      entries = [...(await read(after, first - 1 - after)).entries, ...entries];
+      show();
+    },
+    (error) => problems.replaceChildren(trouble(words(error))),
+  );
   const show = () => {
     list.replaceChildren(...entries.toReversed().map(line));
     list.start = entries.at(-1)?.n ?? 1;
@@ -67,7 +73,8 @@ export async function logView(app) {
 function tell(state, intact, found) {
   state.className = intact && found ? "good" : "trouble";
   if (!intact) state.textContent = "The chain is broken: an entry was removed or altered on the doorbell.";
-  else if (!found) state.textContent = "The log is not the one this phone saw before: entries were removed or altered since.";
+  else if (!found)
+    state.textContent = "The log is not the one this phone saw before: entries were removed or altered since.";
   else state.textContent = "✓ Chain intact: no entry was removed or altered.";
 }
 
@@ -75,5 +82,10 @@ function tell(state, intact, found) {
 function line(entry) {
   const id = typeof entry.details.request === "string" ? entry.details.request : null;
   const text = audit(entry);
-  return h("li", {}, h("span", {}, id && entry.what !== "request-refused" ? h("a", { href: `#/requests/${id}` }, text) : text), h("span", { class: "quiet" }, moment(entry.time)));
+  return h(
+    "li",
+    {},
+    h("span", {}, id && entry.what !== "request-refused" ? h("a", { href: `#/requests/${id}` }, text) : text),
+    h("span", { class: "quiet" }, moment(entry.time)),
+  );
 }

@@ -49,7 +49,9 @@ export class Offer {
     const heading = h("h3", { id: `clip-${summary.id}` }, `${day(summary.start)}, ${clock(summary.start)}`);
     this.node = h("section", { class: "offer", "aria-labelledby": heading.id }, heading, this.#body);
     this.#include.setAttribute("aria-describedby", heading.id);
-    this.#seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#begin(), { rootMargin: "400px" });
+    this.#seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#begin(), {
+      rootMargin: "400px",
+    });
     this.#seen.observe(this.node);
   }
 
@@ -60,7 +62,9 @@ export class Offer {
 
   /** What would be shared of it, if it is included. */
   get choice() {
-    return this.#clip && this.#last > 0 && this.#include.checked ? { clip: this.#clip, first: this.#first, last: this.#last } : null;
+    return this.#clip && this.#last > 0 && this.#include.checked
+      ? { clip: this.#clip, first: this.#first, last: this.#last }
+      : null;
   }
 
   /** UTC of the first and the last moment shared, ns. */
@@ -131,10 +135,22 @@ export class Offer {
       h("div", { class: "screen" }, this.#video),
       h("div", { class: "controls" }, play, at),
       this.#strip,
-      h("fieldset", { class: "trim" }, h("legend", {}, "Trim"), this.#fromSlider(), this.#toSlider(),
-        button({ class: "small" }, "All that was asked for", () => this.#setAll(), (error) => this.#fail(error))),
+      h(
+        "fieldset",
+        { class: "trim" },
+        h("legend", {}, "Trim"),
+        this.#fromSlider(),
+        this.#toSlider(),
+        button(
+          { class: "small" },
+          "All that was asked for",
+          () => this.#setAll(),
+          (error) => this.#fail(error),
+        ),
+      ),
       this.#words,
-      h("label", { class: "include" }, this.#include, h("span", {}, "Include this clip")));
+      h("label", { class: "include" }, this.#include, h("span", {}, "Include this clip")),
+    );
   }
 
   #from = h("input", { type: "range", min: 0, step: 1, "aria-label": "Begin" });
@@ -194,7 +210,16 @@ export class Offer {
     this.#words.replaceChildren(
       h("strong", {}, `${clockExact(fromNs)} – ${clockExact(toNs)}`),
       `, ${duration(toS - fromS)}, without sound.`,
-      ...(early > 0.05 ? [h("span", { class: "quiet" }, ` Begins ${duration(early)} before the time asked about, because video can begin only at a whole picture.`)] : []));
+      ...(early > 0.05
+        ? [
+            h(
+              "span",
+              { class: "quiet" },
+              ` Begins ${duration(early)} before the time asked about, because video can begin only at a whole picture.`,
+            ),
+          ]
+        : []),
+    );
     this.#onChange();
   }
 

@@ -30,14 +30,23 @@ export async function outcomeView(app, detail, checked) {
     button({ class: kind }, label, step(name), (error) => problems.replaceChildren(trouble(words(error))));
   const stage = await STAGES[detail.row.state]({ app, detail, checked, act, signal: stop.signal });
   const shared = detail.decision === null ? null : await whatWasShared(app, detail, checked, detail.decision);
-  const node = h("article", { class: "outcome" },
+  const node = h(
+    "article",
+    { class: "outcome" },
     back("#/requests", "Requests"),
     ...stage.nodes,
     problems,
     shared,
     h("h2", {}, "The request"),
-    facts(["From", checked.said.requester.agency], ["What", checked.said.incident_type], ["Case", checked.said.case_number], ["Time", span(checked.said.from, checked.said.to)], ["Signed with", h("span", { class: "kid" }, grouped(checked.requester.id))]),
-    quoted(checked.said.message));
+    facts(
+      ["From", checked.said.requester.agency],
+      ["What", checked.said.incident_type],
+      ["Case", checked.said.case_number],
+      ["Time", span(checked.said.from, checked.said.to)],
+      ["Signed with", h("span", { class: "kid" }, grouped(checked.requester.id))],
+    ),
+    quoted(checked.said.message),
+  );
   const refresh = async (/** @type {RequestDetail} */ fresh) => stage.refresh?.(fresh);
   return { node, title: checked.said.requester.agency, close: () => stop.abort(), refresh };
 }
@@ -62,12 +71,27 @@ const STAGES = {
   }),
   sending,
   delivered,
-  declined: () => plain("You shared nothing", "Nothing was sent, and they were not told. To them it looks as if there had been no video."),
-  expired: () => plain("This request has run out", "You did not answer, and nothing was sent. They were not told anything."),
+  declined: () =>
+    plain(
+      "You shared nothing",
+      "Nothing was sent, and they were not told. To them it looks as if there had been no video.",
+    ),
+  expired: () =>
+    plain("This request has run out", "You did not answer, and nothing was sent. They were not told anything."),
   stopped: ({ detail }) =>
-    plain("You stopped it", detail.row.sent_bytes > 0 ? `${bytes(detail.row.sent_bytes)} had been sent before you stopped. What had not been sent stays here.` : "Nothing had been sent."),
+    plain(
+      "You stopped it",
+      detail.row.sent_bytes > 0
+        ? `${bytes(detail.row.sent_bytes)} had been sent before you stopped. What had not been sent stays here.`
+        : "Nothing had been sent.",
+    ),
   lapsed: ({ detail }) =>
-    plain("They did not fetch it in time", detail.row.sent_bytes > 0 ? `${bytes(detail.row.sent_bytes)} had been sent; the rest stays here.` : "Nothing was sent."),
+    plain(
+      "They did not fetch it in time",
+      detail.row.sent_bytes > 0
+        ? `${bytes(detail.row.sent_bytes)} had been sent; the rest stays here.`
+        : "Nothing was sent.",
+    ),
 };
 
 /**
@@ -159,7 +183,9 @@ async function delivered({ detail, checked }) {
       h("h1", {}, "Delivered"),
       await proof(detail, checked),
       h("p", {}, `${agency} has a copy now. You can ask them to delete it; we cannot make them.`),
-      contact ? h("p", { class: "quiet" }, "They gave this contact, which nobody has checked: ", contact) : h("p", { class: "quiet" }, "They gave no contact."),
+      contact
+        ? h("p", { class: "quiet" }, "They gave this contact, which nobody has checked: ", contact)
+        : h("p", { class: "quiet" }, "They gave no contact."),
       h("p", {}, ask, copied),
     ],
   };
@@ -172,9 +198,14 @@ async function delivered({ detail, checked }) {
  */
 async function proof(detail, checked) {
   try {
-    if (detail.receipt === null || detail.decision === null) throw new Corrupt("the doorbell keeps no receipt for this");
+    if (detail.receipt === null || detail.decision === null)
+      throw new Corrupt("the doorbell keeps no receipt for this");
     const said = await checkReceipt(detail.receipt, checked, detail.decision);
-    return h("p", { class: "good" }, `✓ Receipt: they signed that everything arrived, ${moment(said.received)}, ${bytes(said.bytes)}.`);
+    return h(
+      "p",
+      { class: "good" },
+      `✓ Receipt: they signed that everything arrived, ${moment(said.received)}, ${bytes(said.bytes)}.`,
+    );
   } catch (error) {
     if (!(error instanceof Corrupt || error instanceof Refused)) throw error;
     return trouble(`The receipt does not check out: ${error.message}`);
@@ -197,10 +228,17 @@ async function whatWasShared(app, detail, checked, statement) {
   }
   if (decision.answer === "decline") return null;
   const items = await Promise.all(decision.clips.map((clip) => sharedSeconds(app, detail, clip)));
-  return h("div", {},
+  return h(
+    "div",
+    {},
     h("h2", {}, detail.row.state === "delivered" ? "What you shared" : "What you agreed to share"),
     h("ul", { class: "plain" }, ...items),
-    facts(["Decided", moment(decision.issued)], ["Sound", decision.clips.some(({ tracks }) => tracks.length > 1) ? "included" : "left out"], ["Locked to key", h("span", { class: "kid" }, grouped(decision.key))]));
+    facts(
+      ["Decided", moment(decision.issued)],
+      ["Sound", decision.clips.some(({ tracks }) => tracks.length > 1) ? "included" : "left out"],
+      ["Locked to key", h("span", { class: "kid" }, grouped(decision.key))],
+    ),
+  );
 }
 
 /**
@@ -213,9 +251,16 @@ async function sharedSeconds(app, detail, shared) {
   const video = shared.tracks.find(({ track }) => track === "video");
   const summary = detail.clips.find(({ id }) => id === shared.clip);
   if (!summary || !video) return h("li", {}, "A clip that has since been deleted here");
-  const places = (await app.session.get(`/api/clips/${shared.clip}`, clipDetail)).records.filter(({ track }) => track === "video");
+  const places = (await app.session.get(`/api/clips/${shared.clip}`, clipDetail)).records.filter(
+    ({ track }) => track === "video",
+  );
   const zero = parseTime(summary.start);
   const [first, last] = [places[video.first], places[video.last]];
   const [from, to] = [zero + BigInt(first.start_ns), zero + BigInt(last.start_ns + last.duration_ns)];
-  return h("li", {}, h("strong", {}, `${clockExact(from)} – ${clockExact(to)}`), ` (${duration(Number(to - from) / 1e9)}), ${day(from)}`);
+  return h(
+    "li",
+    {},
+    h("strong", {}, `${clockExact(from)} – ${clockExact(to)}`),
+    ` (${duration(Number(to - from) / 1e9)}), ${day(from)}`,
+  );
 }

@@ -2,7 +2,7 @@
  * Pairing: the code (from the link, or typed), a name for this phone, the recovery code to write down, then the keys.
  */
 import { button, facts, h, trouble } from "../dom.js";
-import { words } from "../errors.js";
+import { Unavailable, words } from "../errors.js";
 import { recoveryCode, recoveryKeys } from "../identity.js";
 import { greet, join, readPairing } from "../pairing.js";
 import { grouped } from "../words.js";
@@ -17,7 +17,11 @@ export function pairView(device, fragment, onPaired) {
   const node = h("section", { class: "pair" });
   const problems = h("div");
   const show = (/** @type {import("../dom.js").Child[]} */ ...children) => {
-    node.replaceChildren(...[h("img", { src: "/app/icon.svg", alt: "", width: 64, height: 64 }), ...children, problems].filter((c) => c instanceof Node));
+    node.replaceChildren(
+      ...[h("img", { src: "/app/icon.svg", alt: "", width: 64, height: 64 }), ...children, problems].filter(
+        (c) => c instanceof Node,
+      ),
+    );
     problems.replaceChildren();
     const heading = node.querySelector("h1");
     heading?.setAttribute("tabindex", "-1");
@@ -34,14 +38,28 @@ export function pairView(device, fragment, onPaired) {
     if (device.paired) {
       show(
         h("h1", {}, "This doorbell has its phone"),
-        h("p", {}, "It belongs to a phone already, and this browser has no key to it. Open this page in the browser you paired with."));
+        h(
+          "p",
+          {},
+          "It belongs to a phone already, and this browser has no key to it. Open this page in the browser you paired with.",
+        ),
+      );
       return;
     }
-    const input = h("input", { id: "code", autocomplete: "off", autocapitalize: "characters", spellcheck: "false", placeholder: "XXXX-XXXX-XXXX-XXXX-XXXX-XXXX-XXXX" });
-    const form = h("form", {},
+    const input = h("input", {
+      id: "code",
+      autocomplete: "off",
+      autocapitalize: "characters",
+      spellcheck: "false",
+      placeholder: "XXXX-XXXX-XXXX-XXXX-XXXX-XXXX-XXXX",
+    });
+    const form = h(
+      "form",
+      {},
       h("label", { for: "code" }, "Pairing code"),
       input,
-      button({ class: "primary" }, "Go on", () => tryCode(input.value), fail));
+      button({ class: "primary" }, "Go on", () => tryCode(input.value), fail),
+    );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       tryCode(input.value).catch(fail);
@@ -50,7 +68,8 @@ export function pairView(device, fragment, onPaired) {
       h("h1", {}, "Make this phone yours"),
       h("p", {}, "Your video stays on your doorbell, locked, until you share it. This phone will hold the key."),
       h("p", {}, "Open the link your doorbell shows, or type the code beside it. It is good for ten minutes."),
-      form);
+      form,
+    );
   };
 
   const askName = (/** @type {import("../pairing.js").Greeting} */ greeting) => {
@@ -61,7 +80,13 @@ export function pairView(device, fragment, onPaired) {
       h("p", { class: "kid" }, grouped(greeting.id)),
       h("label", { for: "name" }, "What shall this phone be called?"),
       input,
-      button({ class: "primary" }, "Make my key", () => showRecovery(greeting, input.value.trim() || nameOfDevice()), fail));
+      button(
+        { class: "primary" },
+        "Make my key",
+        () => showRecovery(greeting, input.value.trim() || nameOfDevice()),
+        fail,
+      ),
+    );
   };
 
   const showRecovery = async (/** @type {import("../pairing.js").Greeting} */ greeting, /** @type {string} */ name) => {
@@ -72,19 +97,41 @@ export function pairView(device, fragment, onPaired) {
     const copied = h("span", { role: "status" });
     show(
       h("h1", {}, "Write down your recovery code"),
-      h("p", {}, "If this phone is lost, this code is the only other way to open your clips. Nobody else has it, not even the doorbell, and it is shown only now."),
-      h("p", { class: "code", translate: "no" }, ...code.split("-").flatMap((group, i) => [i ? h("wbr") : null, h("span", {}, group), i < 6 ? "-" : null])),
-      h("p", { class: "buttons" },
-        button({}, "Copy", async () => {
-          await navigator.clipboard.writeText(code);
-          copied.textContent = "Copied. Paste it somewhere safe, not on this phone alone.";
-        }, () => fail(new Error("copying is not allowed here; write the code down by hand"))),
-        button({ class: "primary" }, "I have written it down", async () => {
-          const doorbell = await join(greeting, name, recovery);
-          await onPaired(doorbell);
-        }, fail)),
+      h(
+        "p",
+        {},
+        "If this phone is lost, this code is the only other way to open your clips. Nobody else has it, not even the doorbell, and it is shown only now.",
+      ),
+      h(
+        "p",
+        { class: "code", translate: "no" },
+        ...code.split("-").flatMap((group, i) => [i ? h("wbr") : null, h("span", {}, group), i < 6 ? "-" : null]),
+      ),
+      h(
+        "p",
+        { class: "buttons" },
+        button(
+          {},
+          "Copy",
+          async () => {
+            await navigator.clipboard.writeText(code);
+            copied.textContent = "Copied. Paste it somewhere safe, not on this phone alone.";
+          },
+          () => fail(new Unavailable("copying is not allowed here; write the code down by hand")),
+        ),
+        button(
+          { class: "primary" },
+          "I have written it down",
+          async () => {
+            const doorbell = await join(greeting, name, recovery);
+            await onPaired(doorbell);
+          },
+          fail,
+        ),
+      ),
       h("p", {}, copied),
-      facts(["Phone", name], ["Doorbell", greeting.name || grouped(greeting.id)]));
+      facts(["Phone", name], ["Doorbell", greeting.name || grouped(greeting.id)]),
+    );
   };
 
   if (fragment) {

@@ -40,10 +40,17 @@ export async function requestView(app, id) {
  * @returns {import("../main.js").View}
  */
 function notGenuine(error) {
-  const node = h("section", {},
+  const node = h(
+    "section",
+    {},
     back("#/requests", "Requests"),
     h("h1", {}, "This request does not check out"),
     trouble(words(error)),
-    h("p", {}, "Your phone checks every request again by itself. This one cannot be answered from here. Nothing has been sent, and nothing will be."));
+    h(
+      "p",
+      {},
+      "Your phone checks every request again by itself. This one cannot be answered from here. Nothing has been sent, and nothing will be.",
+    ),
+  );
   return { node, title: "Request" };
 }

@@ -14,8 +14,18 @@ export async function requestsView(app) {
     const waiting = requests.filter((row) => row.state === "asked");
     const rest = requests.filter((row) => row.state !== "asked");
     list.replaceChildren(
-      ...(requests.length === 0 ? [h("p", { class: "empty" }, "Nobody has asked for video. If somebody does, you decide here. Nothing is ever sent without you.")] : []),
-      ...(waiting.length > 0 ? [h("h2", {}, "Waiting for you"), h("ul", { class: "cards" }, ...waiting.map(card))] : []),
+      ...(requests.length === 0
+        ? [
+            h(
+              "p",
+              { class: "empty" },
+              "Nobody has asked for video. If somebody does, you decide here. Nothing is ever sent without you.",
+            ),
+          ]
+        : []),
+      ...(waiting.length > 0
+        ? [h("h2", {}, "Waiting for you"), h("ul", { class: "cards" }, ...waiting.map(card))]
+        : []),
       ...(rest.length > 0 ? [h("h2", {}, "Earlier"), h("ul", { class: "cards" }, ...rest.map(card))] : []),
     );
   };
@@ -26,11 +36,17 @@ export async function requestsView(app) {
 
 /** @param {import("../messages.js").RequestRow} row */
 function card(row) {
-  return h("li", {},
-    h("a", { class: "card", href: `#/requests/${row.id}` },
+  return h(
+    "li",
+    {},
+    h(
+      "a",
+      { class: "card", href: `#/requests/${row.id}` },
       h("span", { class: `chip ${row.state}` }, STATE[row.state]),
       h("strong", {}, row.agency),
       h("span", {}, row.incident_type),
       h("span", { class: "quiet" }, span(row.from, row.to)),
-      row.state === "asked" && h("span", { class: "quiet" }, `You may answer until ${moment(row.expires)}`)));
+      row.state === "asked" && h("span", { class: "quiet" }, `You may answer until ${moment(row.expires)}`),
+    ),
+  );
 }

@@ -44,19 +44,30 @@ export async function reviewView(app, detail, checked) {
   });
   const failed = (/** @type {unknown} */ error) => (hint.textContent = words(error));
   const decline = button({}, "Share nothing", () => confirmDecline(app, detail, checked), failed);
-  const node = h("article", { class: "review" },
+  const node = h(
+    "article",
+    { class: "review" },
     back("#/requests", "Requests"),
     h("h1", {}, `${said.requester.agency} asks for video`),
-    h("p", { class: "note" }, "This is a question, not an order. You may say no, and you need not give a reason. They are not told whether you have video. Doing nothing is a complete answer, too."),
+    h(
+      "p",
+      { class: "note" },
+      "This is a question, not an order. You may say no, and you need not give a reason. They are not told whether you have video. Doing nothing is a complete answer, too.",
+    ),
     asked(detail, checked),
     h("h2", {}, "In their words"),
     quoted(said.message),
     h("div", { class: "trust" }, verified(detail, checked, known), claimed(checked)),
     h("h2", {}, `Your ${offers.length === 1 ? "clip" : "clips"} from that time`),
-    h("p", { class: "quiet" }, "Only you see these. They are opened on this phone. Nothing is chosen until you choose it."),
+    h(
+      "p",
+      { class: "quiet" },
+      "Only you see these. They are opened on this phone. Nothing is chosen until you choose it.",
+    ),
     ...offers.map((offer) => offer.node),
     meaning(checked),
-    h("div", { class: "bar", role: "group", "aria-label": "Your answer" }, hint, decline, share));
+    h("div", { class: "bar", role: "group", "aria-label": "Your answer" }, hint, decline, share),
+  );
   const close = () => {
     offers.forEach((offer) => offer.close());
     document.querySelector("dialog")?.close(); // the request has moved on: there is nothing left to confirm
@@ -69,13 +80,25 @@ export async function reviewView(app, detail, checked) {
  * @param {import("../request.js").CheckedRequest} checked
  */
 function asked(detail, { said, fromNs, toNs }) {
-  return h("div", { class: "asked" },
+  return h(
+    "div",
+    { class: "asked" },
     facts(
       ["What", said.incident_type],
       ["Case", said.case_number],
-      ["When", h("span", {}, span(said.from, said.to), h("span", { class: "quiet" }, ` (${duration(Number((toNs - fromNs) / 1_000_000_000n))}, ${zone()})`))],
-      ["Answer", `whenever you like until ${moment(said.expires)}`]),
-    areaMap(said.area, detail.home));
+      [
+        "When",
+        h(
+          "span",
+          {},
+          span(said.from, said.to),
+          h("span", { class: "quiet" }, ` (${duration(Number((toNs - fromNs) / 1_000_000_000n))}, ${zone()})`),
+        ),
+      ],
+      ["Answer", `whenever you like until ${moment(said.expires)}`],
+    ),
+    areaMap(said.area, detail.home),
+  );
 }
 
 /**
@@ -84,39 +107,75 @@ function asked(detail, { said, fromNs, toNs }) {
  * @param {ReturnType<typeof acquaintance>} known
  */
 function verified(detail, { said, requester }, { since, otherKey }) {
-  return h("section", { class: "verified" },
+  return h(
+    "section",
+    { class: "verified" },
     h("h2", {}, "Checked by this phone"),
-    h("ul", {},
-      h("li", {}, "Signed with the key you trust as ", h("strong", {}, requester.agency), h("span", { class: "kid" }, grouped(requester.id))),
+    h(
+      "ul",
+      {},
+      h(
+        "li",
+        {},
+        "Signed with the key you trust as ",
+        h("strong", {}, requester.agency),
+        h("span", { class: "kid" }, grouped(requester.id)),
+      ),
       since !== null && h("li", {}, `This phone has known that key since ${moment(since)}`),
       h("li", {}, "Not changed since it was signed"),
       contains(said.area, detail.home) && h("li", {}, "Your home lies in the area asked about"),
-      h("li", {}, "The video would be locked to their key; nobody on the way can open it")),
-    since === null && h("p", { class: "quiet" }, "This is the first request this phone sees with that key. To be sure, compare the key id with the agency’s own."),
-    otherKey && trouble("An agency of the same name has asked with another key before. Ask them why before you share anything."));
+      h("li", {}, "The video would be locked to their key; nobody on the way can open it"),
+    ),
+    since === null &&
+      h(
+        "p",
+        { class: "quiet" },
+        "This is the first request this phone sees with that key. To be sure, compare the key id with the agency’s own.",
+      ),
+    otherKey &&
+      trouble("An agency of the same name has asked with another key before. Ask them why before you share anything."),
+  );
 }
 
 /** @param {import("../request.js").CheckedRequest} checked */
 function claimed({ said }) {
   const { officer, contact } = said.requester;
-  return h("section", { class: "claimed" },
+  return h(
+    "section",
+    { class: "claimed" },
     h("h2", {}, "Only claimed by them"),
     facts(
       officer !== "" && ["Person", `“${officer}”`],
       contact !== "" && ["Contact", `“${contact}”`],
       ["Case", `“${said.case_number}”, “${said.incident_type}”`],
       said.purpose !== "" && ["Use", `“${said.purpose}”`],
-      said.retention !== "" && ["Kept for", `“${said.retention}”`]),
-    h("p", { class: "quiet" }, "Nobody has checked these. To be sure, call the agency on a number you found yourself."));
+      said.retention !== "" && ["Kept for", `“${said.retention}”`],
+    ),
+    h("p", { class: "quiet" }, "Nobody has checked these. To be sure, call the agency on a number you found yourself."),
+  );
 }
 
 /** @param {import("../request.js").CheckedRequest} checked */
 function meaning({ said }) {
-  return h("section", {},
+  return h(
+    "section",
+    {},
     h("h2", {}, "What sharing means"),
-    h("ul", { class: "plain" },
-      h("li", {}, `${said.requester.agency} gets a copy of exactly what you choose, second for second, without sound. The rest stays locked.`),
+    h(
+      "ul",
+      { class: "plain" },
+      h(
+        "li",
+        {},
+        `${said.requester.agency} gets a copy of exactly what you choose, second for second, without sound. The rest stays locked.`,
+      ),
       h("li", {}, "After your yes you have a while to take it back; nothing leaves your home until then."),
-      h("li", {}, "Once it has left, it cannot be fetched back. You can ask them to delete it; neither you nor we can make them."),
-      h("li", {}, "The people in the video were not asked. You decide to show it, not they.")));
+      h(
+        "li",
+        {},
+        "Once it has left, it cannot be fetched back. You can ask them to delete it; neither you nor we can make them.",
+      ),
+      h("li", {}, "The people in the video were not asked. You decide to show it, not they."),
+    ),
+  );
 }

@@ -21,25 +21,52 @@ export async function settingsView(app) {
         ["In use", `${bytes(status.bytes)} of ${bytes(status.budget_bytes)}`],
         ["Clips", count(status.clips, "clip")],
         status.oldest !== null && ["Oldest", moment(status.oldest)],
-        ["When full", "the oldest clips make room, except those kept for a request"]));
+        ["When full", "the oldest clips make room, except those kept for a request"],
+      ),
+    );
     const set = readOwnerSet(status.owners, doorbell.id);
-    const owners = await Promise.all(set.owners.map(async (owner) => ({ name: owner.name, kid: await keyId(fromB64u(owner.decides, 32)) })));
+    const owners = await Promise.all(
+      set.owners.map(async (owner) => ({ name: owner.name, kid: await keyId(fromB64u(owner.decides, 32)) })),
+    );
     const codes = await Promise.all(set.recovery.map((code) => keyId(fromB64u(code.decides, 32))));
     people.replaceChildren(
-      ...(app.ownersFollow ? [] : [trouble("This list changed in a way your phone cannot account for. Somebody else may be able to open new clips; check the doorbell.")]),
-      h("ul", { class: "rows" },
+      ...(app.ownersFollow
+        ? []
+        : [
+            trouble(
+              "This list changed in a way your phone cannot account for. Somebody else may be able to open new clips; check the doorbell.",
+            ),
+          ]),
+      h(
+        "ul",
+        { class: "rows" },
         ...owners.map(({ name, kid }) => person(kid === own ? `${name} (this phone)` : name, kid)),
-        ...codes.map((kid, i) => person(codes.length > 1 ? `Recovery code ${i + 1}` : "Recovery code", kid))),
-      h("p", { class: "quiet" }, "Clips are locked to these and to nothing else. The doorbell itself cannot open them."));
+        ...codes.map((kid, i) => person(codes.length > 1 ? `Recovery code ${i + 1}` : "Recovery code", kid)),
+      ),
+      h(
+        "p",
+        { class: "quiet" },
+        "Clips are locked to these and to nothing else. The doorbell itself cannot open them.",
+      ),
+    );
   };
   await fill();
   const service = { connected: "connected", connecting: "trying to connect", off: "not set up" }[app.status.broker];
-  const node = h("section", {},
+  const node = h(
+    "section",
+    {},
     h("h1", {}, "Settings"),
     h("h2", {}, "Doorbell"),
-    facts(["Name", app.status.name], ["Key id", h("span", { class: "kid" }, grouped(doorbell.id))], ["Request service", service]),
-    h("h2", {}, "Storage"), storage,
-    h("h2", {}, "Who can open your clips"), people);
+    facts(
+      ["Name", app.status.name],
+      ["Key id", h("span", { class: "kid" }, grouped(doorbell.id))],
+      ["Request service", service],
+    ),
+    h("h2", {}, "Storage"),
+    storage,
+    h("h2", {}, "Who can open your clips"),
+    people,
+  );
   return { node, title: "Settings", update: fill };
 }
 
