@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import cv2
+
 from agent.core.encoding import b64u
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import Fragmenter, Origin, Run, init_segment, render_fragment
@@ -104,6 +106,7 @@ class Recorder:
         random: Callable[[int], bytes],
         watcher: Watcher,
     ) -> None:
+        cv2.setNumThreads(1)  # pictures this small gain nothing from a thread a core
         self._store = store
         self._settings = settings
         self._owners = owners
