@@ -91,16 +91,20 @@ class EmptyScene:
                 self._begin(picture, time_s)  # not shaken but turned: this is how it looks from now on
                 return None
             picture = steadied
-        self._notice_switch(picture, time_s)
-        rain, picture = self._without_rain(picture, step_s)
+        cells = self._in_cells(picture)
+        self._notice_switch(cells, time_s)
+        rain, seen = self._without_rain(picture, step_s)
+        if seen is not picture:
+            picture, cells = seen, self._in_cells(seen)
 
         guarded = self._guarded(guards)
-        expected, gain = self._in_this_light(picture, guarded, step_s)
+        expected, gain, relit = self._in_this_light(cells, guarded, step_s)
         high, low = cv2.dilate(expected, _KERNEL_3), cv2.erode(expected, _KERNEL_3)
         difference = cv2.max(cv2.subtract(picture, high), cv2.subtract(low, picture))
         noise = _median(cv2.absdiff(picture, expected)[::3, ::3])
-        threshold = self._threshold(noise, rain, gain, high, low)
-        moves = self._moving(picture, threshold, noise, time_s)
+        contrast = cv2.subtract(high, low) if relit > 0.1 else None
+        threshold = self._threshold(noise, rain, gain, contrast)
+        moves = self._moving(picture, cells, threshold, noise, time_s)
         over = cv2.compare(difference, threshold, cv2.CMP_GE)
         differs = cv2.threshold(cv2.boxFilter(over, -1, (3, 3)), 255 * self._c.density, 1, cv2.THRESH_BINARY)[1]
         share = cv2.countNonZero(differs) / differs.size
@@ -112,8 +116,9 @@ class EmptyScene:
             return None
         self._last_threshold = threshold
         self._frames += 1
-        self._moved_s[cv2.dilate(moves, _KERNEL_9) > 0] = time_s
-        self._learn(picture, gain, differs, guarded, step_s)
+        if cv2.countNonZero(moves):
+            self._moved_s[cv2.dilate(moves, _KERNEL_9) > 0] = time_s
+        self._learn(picture, relit, differs, guarded, step_s)
         self._learn_unrest(difference, differs, guarded, rain, step_s)
         return Changes(
             picture, expected, difference, threshold, differs, moves, noise, rain,
@@ -180,8 +185,7 @@ class EmptyScene:
         self._unsteady_until_s = time_s + 1.0
         return _moved(picture, 2 * best_at[0], 2 * best_at[1])
 
-    def _notice_switch(self, picture: Grey, time_s: float) -> None:
-        cells = self._in_cells(picture)
+    def _notice_switch(self, cells: Plane, time_s: float) -> None:
         if self._last_cells is not None:
             pad = self._c.light_pad
             step = abs(_median_of((cells + pad) / (self._last_cells + pad)) - 1)
@@ -215,11 +219,14 @@ class EmptyScene:
             mask[guard.top : guard.bottom, guard.left : guard.right] = 1 if guard.going else 2
         return mask
 
-    def _in_this_light(self, picture: Grey, guarded: Grey | None, step_s: float) -> tuple[Grey, Plane]:
-        """The empty scene as it would look now, and the gain: a median over cells, blind under a recognised figure."""
+    def _in_this_light(self, cells: Plane, guarded: Grey | None, step_s: float) -> tuple[Grey, Plane, float]:
+        """The empty scene as it would look now, the gain, and the most it is off 1.
+
+        A median over cells, blind under a recognised figure.
+        """
         assert self._mean is not None
         pad = self._c.light_pad
-        ratio: Plane = (self._in_cells(picture) + pad) / (self._in_cells(self._mean) + pad)
+        ratio: Plane = (cells + pad) / (self._in_cells(self._mean) + pad)
         whole = _median_of(ratio)
         covered = None if guarded is None else self._in_cells((guarded > 0).astype(np.float32)) > 0
         if covered is not None and covered.mean() < 0.9:
@@ -232,27 +239,32 @@ class EmptyScene:
         local = relative * np.float32(whole)
         self._relative = relative if covered is None else np.where(covered, self._relative, relative)
         gain = cv2.resize(local, self._size, interpolation=cv2.INTER_LINEAR)
-        return _as_grey((self._mean + pad) * gain - pad), gain
+        lit = self._mean + np.float32(pad)
+        lit *= gain
+        lit -= np.float32(pad)
+        return _as_grey(lit), gain, float(np.abs(local - 1).max())
 
-    def _threshold(self, noise: float, rain: bool, gain: Plane, high: Grey, low: Grey) -> Grey:
+    def _threshold(self, noise: float, rain: bool, gain: Plane, contrast: Grey | None) -> Grey:
         c = self._c
-        spread = cv2.boxFilter(self._unrest, -1, (5, 5))
         level = c.floor + c.per_noise * max(noise - c.noise_free, 0.0)
         if rain:
             level += max(0.0, self._rain_level - 3 * noise)
-        threshold = cv2.max(self._unrest, c.unrest_spread * spread) * np.float32(c.per_unrest) + np.float32(level)
-        changed = np.abs(gain - 1)
-        if changed.max() > 0.1:
-            threshold += c.light_slack * np.minimum(changed, 1) * cv2.subtract(high, low)
+        unrest = cv2.max(self._unrest, cv2.boxFilter(self._unrest, -1, (5, 5)) * np.float32(c.unrest_spread))
         # A difference is a whole number: above the threshold means at or above the next one.
+        if contrast is None and isinstance(self._caution, float):
+            factor = self._caution
+            return cv2.convertScaleAbs(unrest, alpha=c.per_unrest * factor, beta=level * factor + 0.5)
+        threshold = unrest * np.float32(c.per_unrest) + np.float32(level)
+        if contrast is not None:
+            threshold += c.light_slack * np.minimum(np.abs(gain - 1), 1) * contrast
         return cv2.convertScaleAbs(threshold * self._caution + np.float32(0.5))
 
-    def _moving(self, picture: Grey, threshold: Grey, noise: float, time_s: float) -> Grey:
-        self._ago.append((time_s, picture, self._in_cells(picture)))
+    def _moving(self, picture: Grey, now: Plane, threshold: Grey, noise: float, time_s: float) -> Grey:
+        self._ago.append((time_s, picture, now))
         while len(self._ago) > 1 and self._ago[1][0] <= time_s - self._c.ago_s + 0.01:
             self._ago.popleft()
         _, before, cells = self._ago[0]
-        drift = cv2.medianBlur(self._ago[-1][2] - cells, 5)
+        drift = cv2.medianBlur(now - cells, 5)
         if float(np.abs(drift).max()) > 0.5:
             before = _as_grey(before + cv2.resize(drift, self._size))
         limit = cv2.convertScaleAbs(threshold, alpha=self._c.per_threshold, beta=self._c.per_ago_noise * noise)
@@ -267,12 +279,12 @@ class EmptyScene:
         self._shares.append((time_s, share))
         return share > self._c.global_share and least < self._c.global_before * share
 
-    def _learn(self, picture: Grey, gain: Plane, differs: Grey, guarded: Grey | None, step_s: float) -> None:
+    def _learn(self, picture: Grey, relit: float, differs: Grey, guarded: Grey | None, step_s: float) -> None:
         assert self._mean is not None
         c, age_s = self._c, self._time_s - self._born_s
         settling = self._time_s < self._settle_until_s
         over_s = c.learn_settling_s if settling else min(c.learn_s, max(0.3, age_s))
-        if float(np.abs(gain - 1).max()) > 0.02:
+        if relit > 0.02:
             over_s /= 3  # in another light what is remembered must follow
         taken = differs if guarded is None else cv2.max(differs, guarded)
         free = (taken == 0).view(np.uint8)
@@ -288,21 +300,24 @@ class EmptyScene:
             return np.float32(1 - math.exp(-step_s / over_s))
 
         settling, young = self._time_s < self._settle_until_s, age_s < c.young_s
-        excess = np.minimum(difference, c.unrest_most).astype(np.float32) - self._unrest
         down = rate(1.0 if settling else c.unrest_down_young_s if age_s < c.young_s + 1 else c.unrest_down_s)
-        rising = excess > 0
-        if settling or not rising.any():
-            up: Plane | np.float32 = np.float32(0)
-        else:
-            up = np.full(self._shape, rate(c.unrest_up_young_s if young else c.unrest_up_s), np.float32)
+        # Only where there is a difference is there more to do than to forget.
+        here = np.flatnonzero(difference)
+        unrest = self._unrest.ravel()
+        before = unrest[here]
+        np.multiply(unrest, 1 - down, out=unrest)
+        excess = np.minimum(difference.ravel()[here], c.unrest_most).astype(np.float32) - before
+        up = np.full(here.shape, 0.0 if settling else rate(c.unrest_up_young_s if young else c.unrest_up_s), np.float32)
+        if not settling:
             if not young and not rain:
-                up[cv2.dilate(differs, _KERNEL_5) > 0] = rate(c.unrest_up_blob_s)
+                up[cv2.dilate(differs, _KERNEL_5).ravel()[here] > 0] = rate(c.unrest_up_blob_s)
             if not young:
-                up[self._moved_s < self._time_s - c.static_s] = 0
+                up[self._moved_s.ravel()[here] < self._time_s - c.static_s] = 0
             if guarded is not None:
-                up[guarded == 1] = 0
-                up[guarded == 2] = rate(c.unrest_up_standing_s)
-        self._unrest += np.where(rising, up, down) * excess
+                guard = guarded.ravel()[here]
+                up[guard == 1] = 0
+                up[guard == 2] = rate(c.unrest_up_standing_s)
+        unrest[here] = before + np.where(excess > 0, up, down) * excess
 
 
 def _halved(picture: Grey | Plane, size: tuple[int, int]) -> Plane:
@@ -327,7 +342,7 @@ def _solve(across: Plane, down: Plane, sure: Plane, error: Plane) -> tuple[float
 
 
 def _as_grey(values: Plane) -> Grey:
-    return cv2.convertScaleAbs(np.maximum(values, np.float32(0)))
+    return cv2.convertScaleAbs(np.maximum(values, np.float32(0), out=values))
 
 
 def _median_of(values: Plane) -> float:

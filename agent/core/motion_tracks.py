@@ -105,7 +105,7 @@ class Tracker:
     def observe(self, changes: Changes, scene: EmptyScene, time_s: float) -> Figures:
         """Follow the things of one frame."""
         step_s, self._last_s = time_s - self._last_s, time_s
-        things = self._things(changes, scene) if cv2.countNonZero(changes.differs) else []
+        things = self._things(changes, scene)
         self._follow(things, time_s)
         moving: list[Thing] = []
         since_s = time_s
@@ -132,14 +132,19 @@ class Tracker:
 
     def _things(self, changes: Changes, scene: EmptyScene) -> list[Thing]:
         mask = changes.differs if self._allowed is None else cv2.bitwise_and(changes.differs, self._allowed)
-        count, labels, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        x0, y0, width, height = cv2.boundingRect(mask)
+        if not height:
+            return []
+        within = mask[y0 : y0 + height, x0 : x0 + width]
+        count, labels, stats, centres = cv2.connectedComponentsWithStats(within, connectivity=8)
         big = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= self._least]
         big.sort(key=lambda i: -int(stats[i, cv2.CC_STAT_AREA]))
         things = []
         for i in big[: self._c.things_most]:
             left, top, width, height, area = (int(v) for v in stats[i])
+            own = (labels[top : top + height, left : left + width] == i).view(np.uint8)
+            left, top = left + x0, top + y0
             part = (slice(top, top + height), slice(left, left + width))
-            own = (labels[part] == i).view(np.uint8)
             moved = cv2.countNonZero(cv2.bitwise_and(own, changes.moves[part]))
             solid = True
             if moved < max(3.0, self._c.moving_share * area):
@@ -151,7 +156,7 @@ class Tracker:
             inside = own > 0
             level = float(changes.threshold[part][inside].mean())
             thing = Thing(
-                left, top, width, height, area, float(centres[i][0]), float(centres[i][1]),
+                left, top, width, height, area, x0 + float(centres[i][0]), y0 + float(centres[i][1]),
                 moved >= max(4.0, self._c.moving_share * area),
                 float(changes.difference[part][inside].mean()) / max(level, 1.0), solid,
             )  # fmt: skip
