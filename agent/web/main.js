@@ -248,7 +248,8 @@ async function start() {
         await begin(session);
         return;
       } catch (error) {
-        if (!(error instanceof Refused)) throw error; // this browser's keys are not (or no longer) in the owner set
+        // Only then are this browser's keys not, or no longer, in the owner set; a busy doorbell refuses otherwise.
+        if (!(error instanceof Refused && error.reason === "unknown-signer")) throw error;
       }
     }
     main.append(pairView(found, here, (paired) => begin(new Session(paired))));
