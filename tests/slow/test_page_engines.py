@@ -2,7 +2,7 @@
 
 Their rules differ where it matters here: keys that are stored and do not come back, permissions that ask a person,
 media sources that are picky. Debian's WebKitGTK by its WebDriver, Debian's Firefox by WebDriver BiDi. Needs
-webkit2gtk-driver, xvfb and gstreamer1.0-libav, and firefox-esr; each is skipped where it is not installed.
+webkit2gtk-driver, xvfb and gstreamer1.0-libav, and firefox-esr; skipped where they are not installed, except in CI.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import base64
 import json
 import os
-import shutil
 import subprocess
 import time
 import urllib.request
@@ -26,7 +25,7 @@ import pytest
 from agent.demo.scene import cached_scene
 from tests.conftest import ROOT
 from tests.page_home import PageHome
-from tests.slow.conftest import free_port, wait_for_port
+from tests.slow.conftest import free_port, needed, wait_for_port
 
 pytestmark = pytest.mark.slow
 
@@ -159,8 +158,8 @@ def screen() -> Iterator[str]:
 
 @contextmanager
 def webkit(directory: Path) -> Iterator[Window]:
-    if not (shutil.which("WebKitWebDriver") and shutil.which("Xvfb")):
-        pytest.skip("WebKit is not installed: webkit2gtk-driver xvfb gstreamer1.0-libav")
+    needed("WebKitWebDriver")
+    needed("Xvfb")
     port = free_port()
     # Its sandbox needs rights a container does not give; the pages are our own.
     unsandboxed = {"WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS": "1"}
@@ -173,8 +172,7 @@ def webkit(directory: Path) -> Iterator[Window]:
 
 @contextmanager
 def firefox(directory: Path) -> Iterator[Window]:
-    if shutil.which("firefox-esr") is None:
-        pytest.skip("Firefox is not installed: firefox-esr")
+    needed("firefox-esr")
     port, profile = free_port(), directory / "profile"
     profile.mkdir()
     command = ["firefox-esr", "--headless", "--no-remote", "--profile", str(profile)]
