@@ -23,6 +23,7 @@ from agent.core.motion_constants import Constants
 Grey = MatLike
 Plane = MatLike
 
+_BLOCKS = (8, 5)
 _KERNEL_3 = np.ones((3, 3), np.uint8)
 _KERNEL_5 = np.ones((5, 5), np.uint8)
 _KERNEL_9 = np.ones((9, 9), np.uint8)
@@ -74,7 +75,7 @@ class EmptyScene:
         self._time_s = 0.0
         self._settle_until_s = self._unsteady_until_s = -math.inf
         self._last_threshold: Grey | None = None
-        self._spikes = 0.0
+        self._spikes: Plane = np.zeros(_BLOCKS[::-1], np.float32)
         self._rain_level = 0.0
 
     def observe(self, pixels: Grey, time_s: float, guards: list[Guard]) -> Changes | None:
@@ -203,11 +204,12 @@ class EmptyScene:
         median = cv2.max(cv2.min(first, last), cv2.min(cv2.max(first, last), middle))
         spikes = cv2.absdiff(middle, median)[::2, ::2]
         usual = 10 if self._last_threshold is None else self._last_threshold[::2, ::2]
-        share = float(np.count_nonzero(spikes >= usual)) / spikes.size
+        # In blocks: rain is everywhere, something that dashes by is in a few places.
+        shares = cv2.resize((spikes >= usual).astype(np.float32), _BLOCKS, interpolation=cv2.INTER_AREA)
         mix = 1 - math.exp(-step_s / self._c.spike_s)
-        self._spikes += mix * (min(share, self._c.spike_most) - self._spikes)
+        self._spikes += mix * (np.minimum(shares, self._c.spike_most) - self._spikes)
         self._rain_level += mix * (_quantile(spikes, 1 - self._c.spike_tail) - self._rain_level)
-        rain = self._spikes > self._c.spike_share
+        rain = _median_of(self._spikes) > self._c.spike_share
         return rain, median if rain else picture
 
     def _guarded(self, guards: list[Guard]) -> Grey | None:
