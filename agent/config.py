@@ -31,16 +31,26 @@ class Doorbell(_Section, frozen=True):
 
 
 class Camera(_Section, frozen=True):
-    """Where video comes from: files to replay, one after the other."""
+    """Where video comes from: a live camera, or files to replay, one after the other."""
 
+    url: str = ""
     replay: list[str] = []
     realtime: bool = True
 
 
+class MotionZone(_Section, frozen=True):
+    """A part of the picture: corners as shares of width and height. `ignore`: what moves there does not count."""
+
+    corners: list[tuple[float, float]]
+    ignore: bool = False
+    sensitivity: Annotated[int, Meta(ge=1, le=10)] | None = None
+
+
 class Motion(_Section, frozen=True):
-    """One slider, and how much is kept around motion (seconds)."""
+    """One slider, zones where it is another or nothing counts, and how much is kept around motion (seconds)."""
 
     sensitivity: Annotated[int, Meta(ge=1, le=10)] = 5
+    zones: list[MotionZone] = []
     pre_roll_s: Annotated[float, Meta(ge=0, le=30)] = 5.0
     post_roll_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
 
@@ -103,6 +113,9 @@ def read_config(path: Path) -> Config:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as e:
         raise BadInput(_explain(path, text, str(e))) from e
+    if config.camera.url and config.camera.replay:
+        line = _line(text, ["camera"], "url")
+        raise BadInput(f"{path}:{line}: camera.url and camera.replay are both set; leave one of them out")
     home = path.parent
     return msgspec.structs.replace(
         config,

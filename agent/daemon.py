@@ -25,7 +25,7 @@ from agent.core.area import cell_of
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused, Unavailable
 from agent.core.frame import SourceItem
 from agent.core.identity import OwnerSet, RequesterStatement
-from agent.core.motion import MotionSettings
+from agent.core.motion import MotionSettings, Zone
 from agent.core.segmenter import SegmenterRules
 from agent.core.timeline import TimeBase
 from agent.core.topics import read_transfer_topic, request_topic
@@ -50,9 +50,12 @@ _MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """What the recorder is to see: opened when recording begins, with what its clock means."""
+    """What the recorder is to see: opened when recording begins, with what its clock means.
 
-    source: Callable[[], Iterable[SourceItem]]
+    `source` is given whether to stop: a camera that is away hands over nothing after which to ask.
+    """
+
+    source: Callable[[Callable[[], bool]], Iterable[SourceItem]]
     base: Callable[[], TimeBase]
 
 
@@ -69,7 +72,8 @@ def recorder_settings(config: Config) -> RecorderSettings:
     rules = SegmenterRules(
         pre_roll_ns=round(config.motion.pre_roll_s * 1e9), post_roll_ns=round(config.motion.post_roll_s * 1e9)
     )
-    motion = MotionSettings(sensitivity=config.motion.sensitivity)
+    zones = tuple(Zone(tuple(z.corners), z.ignore, z.sensitivity) for z in config.motion.zones)
+    motion = MotionSettings(config.motion.sensitivity, zones)
     return RecorderSettings(motion, rules, config.ring.budget_mb * _MEGABYTE)
 
 
@@ -124,7 +128,7 @@ class RecorderThread:
                 return identity.read_owner_set(token, device), statements.digest(token)
 
             recorder = Recorder(store, self._settings, owners, secrets.token_bytes, self)
-            return recorder.record(footage.source(), footage.base(), self._stop.is_set)
+            return recorder.record(footage.source(self._stop.is_set), footage.base(), self._stop.is_set)
 
     def _set_state(self, state: str) -> None:
         self.state = state

@@ -20,7 +20,7 @@ from agent.core.errors import Unavailable
 from agent.core.fmp4 import Fragmenter, Origin, Run, init_segment, render_fragment
 from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem, Track, VideoFormat
 from agent.core.identity import OwnerSet
-from agent.core.motion import MotionDetector, MotionSettings
+from agent.core.motion import Motion, MotionDetector, MotionSettings
 from agent.core.sealing import CLIP_LIMIT_NS, RECORDS_LIMIT
 from agent.core.segmenter import Closed, Opened, Segmenter, SegmenterRules
 from agent.core.timeline import TimeBase
@@ -84,6 +84,10 @@ class Watcher(Protocol):
         """The source has come this far."""
 
 
+Explain = Callable[[LumaFrame, Motion, MotionDetector], None]
+"""Shown every frame, its verdict, and the detector that has just given it."""
+
+
 @dataclass(slots=True)
 class _Current:
     clip: OpenClip
@@ -105,6 +109,7 @@ class Recorder:
         owners: Callable[[], tuple[OwnerSet, bytes]],
         random: Callable[[int], bytes],
         watcher: Watcher,
+        explain: Explain | None = None,
     ) -> None:
         cv2.setNumThreads(1)  # pictures this small gain nothing from a thread a core
         self._store = store
@@ -112,6 +117,7 @@ class Recorder:
         self._owners = owners
         self._random = random
         self._watcher = watcher
+        self._explain = explain
         self._boot = b64u(random(16))
         self._segmenter = Segmenter(settings.rules)
         self._detector: MotionDetector | None = None
@@ -167,6 +173,8 @@ class Recorder:
             height, width = frame.pixels.shape
             self._detector = MotionDetector((height, width), self._settings.motion)
         motion = self._detector.observe(frame)
+        if self._explain is not None:
+            self._explain(frame, motion, self._detector)
         events = self._segmenter.observe(
             frame.time_ns, motion.moving, since_ns=motion.since_ns, lingering=motion.lingering
         )

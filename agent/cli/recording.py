@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,22 +12,27 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.adapters import clock
+from agent.adapters.explain_film import ExplainFilm
 from agent.adapters.replay import Pace, ReplaySource
 from agent.cli.output import options, report
 from agent.cli.tables import clip_table
-from agent.core import identity, statements
+from agent.core import identity, motion_explain, statements
 from agent.core.encoding import format_time, parse_time
+from agent.core.frame import LumaFrame
 from agent.core.identity import OwnerSet
+from agent.core.motion import Motion, MotionDetector
 from agent.core.timeline import TimeBase, Trust
 from agent.daemon import recorder_settings
 from agent.disclosure.desk import summary
-from agent.recorder import Recorder, RecorderReport, RecorderSettings
+from agent.recorder import Explain, Recorder, RecorderReport, RecorderSettings
 from agent.setup import Opened, open_state
 from agent.store.clips import ClipStore, owner_set_in_force
 from agent.store.index import ClipRow
 from agent.store.ledger import Ledger
 from agent.store.ring import Ring
 from agent.store.state import StateDirectory, WriterLock, device_id
+
+EXPLAIN_FILM = "explain.mp4"
 
 
 class _Bar:
@@ -56,8 +62,16 @@ class _Bar:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @click.option("--start", metavar="TIME", help="The moment the first picture was filmed (RFC 3339, with its zone).")
 @click.option("--realtime", is_flag=True, help="At the pace of life instead of as fast as the machine can.")
+@click.option(
+    "--explain",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write a film there that shows, picture by picture, what counted as motion and why.",
+)
 @click.pass_context
-def replay(context: click.Context, files: tuple[Path, ...], start: str | None, realtime: bool) -> None:
+def replay(
+    context: click.Context, files: tuple[Path, ...], start: str | None, realtime: bool, explain: Path | None
+) -> None:
     """Record footage into the ring as if it were filmed at TIME (or had ended just now)."""
     opts = options(context)
     source = ReplaySource(files, pace=Pace() if realtime else None)
@@ -79,15 +93,35 @@ def replay(context: click.Context, files: tuple[Path, ...], start: str | None, r
             TextColumn("{task.percentage:>3.0f} %  {task.fields[clips]} clips"),
             TimeRemainingColumn(),
         )
-        with contextlib.closing(opened.db), Progress(*columns, console=console, transient=True) as progress:
-            recorded = _record(
-                opened, source, settings, TimeBase(0, start_ns, Trust.REPLAYED), _Bar(progress, total_ns)
-            )
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.closing(opened.db))
+            progress = stack.enter_context(Progress(*columns, console=console, transient=True))
+            draw = stack.enter_context(_explaining(explain / EXPLAIN_FILM, settings)) if explain else None
+            base, bar = TimeBase(0, start_ns, Trust.REPLAYED), _Bar(progress, total_ns)
+            recorded = _record(opened, source, settings, base, bar, draw)
+    if explain is not None:
+        console.print(f"Why it was motion or not: {explain / EXPLAIN_FILM}")
     _report(context, recorded, opened.recovery_code)
 
 
+@contextlib.contextmanager
+def _explaining(path: Path, settings: RecorderSettings) -> Iterator[Explain]:
+    """What the recorder is to show each frame to, so that `path` becomes the explain film."""
+    with ExplainFilm(path) as film:
+
+        def show(frame: LumaFrame, motion: Motion, detector: MotionDetector) -> None:
+            film.add(motion_explain.draw(frame, motion, detector, settings.motion.zones), frame.time_ns)
+
+        yield show
+
+
 def _record(
-    opened: Opened, source: ReplaySource, settings: RecorderSettings, base: TimeBase, bar: _Bar
+    opened: Opened,
+    source: ReplaySource,
+    settings: RecorderSettings,
+    base: TimeBase,
+    bar: _Bar,
+    explain: Explain | None,
 ) -> RecorderReport:
     ledger = Ledger(opened.db)
     store = ClipStore(Ring(opened.state.ring), opened.db, opened.device)
@@ -98,7 +132,7 @@ def _record(
     def in_force() -> tuple[OwnerSet, bytes]:
         return owners, statements.digest(token)
 
-    recorder = Recorder(store, settings, in_force, secrets.token_bytes, bar)
+    recorder = Recorder(store, settings, in_force, secrets.token_bytes, bar, explain)
     return recorder.record(source, base, lambda: False)
 
 
