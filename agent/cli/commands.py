@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from pathlib import Path
 
 import click
 from rich.logging import RichHandler
 
 from agent import __version__
-from agent.cli.demo import demo
-from agent.cli.doorbell import pair, run
 from agent.cli.output import DEFAULT_STATE, Options
-from agent.cli.owner import owner
-from agent.cli.recording import replay
-from agent.cli.requester import requester
-from agent.cli.stored import audit, check, clips
+
+# Loaded when asked for: OpenCV, libav and the web server take most of a second on a desk and several on a Pi.
+_COMMANDS = {
+    "audit": "agent.cli.stored",
+    "check": "agent.cli.stored",
+    "clips": "agent.cli.stored",
+    "demo": "agent.cli.demo",
+    "owner": "agent.cli.owner",
+    "pair": "agent.cli.doorbell",
+    "replay": "agent.cli.recording",
+    "requester": "agent.cli.requester",
+    "run": "agent.cli.doorbell",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        found: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="doorward")
 @click.option("--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="Configuration file.")
 @click.option(
@@ -40,7 +61,3 @@ def doorward(context: click.Context, config_path: Path | None, state: Path, as_j
     logging.basicConfig(level=level, format="%(message)s", datefmt="[%X]", handlers=[handler])
     for noisy in ("amqtt", "transitions", "asyncio", "libav", "mqtt"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-
-
-for command in (demo, run, pair, replay, clips, check, audit, owner, requester):
-    doorward.add_command(command)
