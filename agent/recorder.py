@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 
 _LOOK_BACK_NS = 2_000_000_000  # motion may be confirmed a little after it began
 _MEMORY_LIMIT_BYTES = 64 * 1024 * 1024
-_KEY_FRAMES_APART_NS = 60_000_000_000  # what lies farther behind a key frame cannot be kept in a clip of its own
+_KEY_FRAMES_APART_NS = 120_000_000_000  # what lies farther behind a key frame is not kept: a clip has to begin with one
 _RECORDS_RESERVE = 16
-_NO_KEY_FRAME = "the source sent no key frame for a minute; set it to one every second or two"
+_NO_KEY_FRAME = "the source sent no key frame for two minutes; set it to one every second or two"
 _CLOSE_RESERVE_BYTES = 1024 * 1024  # manifest and close record still have to fit
 
 
