@@ -25,8 +25,6 @@ from agent.core.area import cell_of
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused, Unavailable
 from agent.core.frame import SourceItem
 from agent.core.identity import OwnerSet, RequesterStatement
-from agent.core.motion import MotionSettings, Zone
-from agent.core.segmenter import SegmenterRules
 from agent.core.timeline import TimeBase
 from agent.core.topics import read_transfer_topic, request_topic
 from agent.disclosure.bulletin import Bulletin
@@ -34,7 +32,7 @@ from agent.disclosure.desk import Desk, Home
 from agent.disclosure.doorkeeper import Doorkeeper
 from agent.disclosure.intake import Intake
 from agent.disclosure.sending import Sending
-from agent.recorder import Recorder, RecorderReport, RecorderSettings
+from agent.recorder import Recorder, RecorderReport, RecorderSettings, recorder_settings
 from agent.setup import Opened, open_state, pairing_link
 from agent.store.clips import ClipStore, owner_set_in_force
 from agent.store.database import connect
@@ -65,16 +63,6 @@ class Running:
 
     origin: str
     recovery_code: str | None
-
-
-def recorder_settings(config: Config) -> RecorderSettings:
-    """What of the configuration concerns recording."""
-    rules = SegmenterRules(
-        pre_roll_ns=round(config.motion.pre_roll_s * 1e9), post_roll_ns=round(config.motion.post_roll_s * 1e9)
-    )
-    zones = tuple(Zone(tuple(z.corners), z.ignore, z.sensitivity) for z in config.motion.zones)
-    motion = MotionSettings(config.motion.sensitivity, zones)
-    return RecorderSettings(motion, rules, config.ring.budget_mb * _MEGABYTE)
 
 
 def pinned_requesters(config: Config) -> list[bytes]:

@@ -15,12 +15,13 @@ from typing import Protocol
 
 import cv2
 
+from agent.config import Config
 from agent.core.encoding import b64u
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import Fragmenter, Origin, Run, init_segment, render_fragment
 from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem, Track, VideoFormat
 from agent.core.identity import OwnerSet
-from agent.core.motion import Motion, MotionDetector, MotionSettings
+from agent.core.motion import Motion, MotionDetector, MotionSettings, Zone
 from agent.core.sealing import CLIP_LIMIT_NS, RECORDS_LIMIT
 from agent.core.segmenter import Closed, Opened, Segmenter, SegmenterRules
 from agent.core.timeline import TimeBase
@@ -34,6 +35,7 @@ _LOOK_BACK_NS = 2_000_000_000  # motion may be confirmed a little after it began
 _MEMORY_LIMIT_BYTES = 64 * 1024 * 1024
 _KEY_FRAMES_APART_NS = 120_000_000_000  # what lies farther behind a key frame is not kept: a clip has to begin with one
 _RECORDS_RESERVE = 16
+_MEGABYTE = 1_000_000
 _NO_KEY_FRAME = "the source sent no key frame for two minutes; set it to one every second or two"
 _CLOSE_RESERVE_BYTES = 1024 * 1024  # manifest and close record still have to fit
 
@@ -45,6 +47,16 @@ class RecorderSettings:
     motion: MotionSettings
     rules: SegmenterRules
     budget_bytes: int
+
+
+def recorder_settings(config: Config) -> RecorderSettings:
+    """What of the configuration concerns recording."""
+    rules = SegmenterRules(
+        pre_roll_ns=round(config.motion.pre_roll_s * 1e9), post_roll_ns=round(config.motion.post_roll_s * 1e9)
+    )
+    zones = tuple(Zone(tuple(z.corners), z.ignore, z.sensitivity) for z in config.motion.zones)
+    motion = MotionSettings(config.motion.sensitivity, zones)
+    return RecorderSettings(motion, rules, config.ring.budget_mb * _MEGABYTE)
 
 
 @dataclass(slots=True)

@@ -22,9 +22,8 @@ from agent.core.frame import LumaFrame
 from agent.core.identity import OwnerSet
 from agent.core.motion import Motion, MotionDetector
 from agent.core.timeline import TimeBase, Trust
-from agent.daemon import recorder_settings
 from agent.disclosure.desk import summary
-from agent.recorder import Explain, Recorder, RecorderReport, RecorderSettings
+from agent.recorder import Explain, Recorder, RecorderReport, RecorderSettings, recorder_settings
 from agent.setup import Opened, open_state
 from agent.store.clips import ClipStore, owner_set_in_force
 from agent.store.index import ClipRow
