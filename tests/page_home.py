@@ -148,7 +148,7 @@ class PageHome:
         asker = key_file.create(self._directory / "requester.json", AGENCY, secrets.token_bytes(64), clock.utc_ns())
         source = ReplaySource([self._footage])
         start_ns = clock.utc_ns() - sum(facts.duration_ns for facts in source.facts)
-        footage = Footage(lambda: source, lambda: TimeBase(0, start_ns, Trust.REPLAYED))
+        footage = Footage(lambda _stopped: source, lambda: TimeBase(0, start_ns, Trust.REPLAYED))
         async with EmbeddedBroker() as broker:
             self._broker_url = broker.url
             config = Config(

@@ -7,9 +7,9 @@ What is missing then shows against the length the file declares. Never decodes.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import av.container
 import av.error
@@ -20,6 +20,8 @@ from agent.adapters.footage import disk_fails
 from agent.core.errors import Unavailable
 
 _MAX_STUMBLES: Final = 100
+
+PacketReader: TypeAlias = "Callable[[av.container.InputContainer, VideoStream], Iterator[Packet[VideoStream]]]"
 
 
 def read_packets(container: av.container.InputContainer, track: VideoStream) -> Iterator[Packet[VideoStream]]:

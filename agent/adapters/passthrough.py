@@ -18,8 +18,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from agent.adapters.luma import LumaSampler
-from agent.adapters.packets import read_packets
-from agent.adapters.times import TickClock, Times
+from agent.adapters.packets import PacketReader, read_packets
+from agent.adapters.times import PacketClock, Times
 from agent.core import h264
 from agent.core.errors import BadInput
 from agent.core.fmp4 import SECOND_NS
@@ -79,10 +79,12 @@ class PassThrough:
         self,
         container: av.container.InputContainer,
         track: VideoStream,
-        clock: TickClock,
+        clock: PacketClock,
         sampler: LumaSampler,
+        read: PacketReader = read_packets,
     ) -> None:
         self._container = container
+        self._read = read
         self._track = track
         self._clock = clock
         self._sampler = sampler
@@ -141,7 +143,7 @@ class PassThrough:
         return unit.times
 
     def _steps(self) -> Iterator[_Step]:
-        for packet in read_packets(self._container, self._track):
+        for packet in self._read(self._container, self._track):
             unit = self._unit(packet)
             if not self._times_from_decoder:
                 times = self._stamped(unit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Final, Protocol
 
 from agent.core.fmp4 import MAX_TIMESCALE, SECOND_NS
 
@@ -29,6 +29,18 @@ class Times:
     dts_ns: int
     duration_ns: int
     jumped: bool
+
+
+class PacketClock(Protocol):
+    """What reads packets needs to know of time: `TickClock` for films, `LiveClock` for cameras."""
+
+    timescale: int
+    frame_ticks: int
+    end_ns: int
+    last_dts_ns: int | None
+
+    def stamp(self, pts: int | None, dts: int, duration: int) -> Times:
+        """The times of the next packet, in decoding order."""
 
 
 class TickClock:

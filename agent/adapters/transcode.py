@@ -1,4 +1,4 @@
-"""A film that is not H.264, encoded once into what a film of ours must be. Only for replay: a camera's H.264 never is.
+"""Video that is not H.264, encoded once into what a film of ours must be. A camera's own H.264 never is.
 
 Owns the encoder's settings (no B-frames, a key frame each second, even sides) and the order of what comes out. Times
 are those of the file's pictures. A stretch the decoder cannot read is a gap.
@@ -22,8 +22,8 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from agent.adapters.luma import LumaSampler
-from agent.adapters.packets import read_packets
-from agent.adapters.times import TickClock
+from agent.adapters.packets import PacketReader, read_packets
+from agent.adapters.times import PacketClock
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import SECOND_NS
 from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem
@@ -44,16 +44,21 @@ class _InFlight:
 
 
 class Transcoder:
-    """The items of one opened file of any codec that can be decoded here."""
+    """The items of one opened file or camera of any codec that can be decoded here. `live`: nothing is held back."""
 
     def __init__(
         self,
         container: av.container.InputContainer,
         track: VideoStream,
-        clock: TickClock,
+        clock: PacketClock,
         sampler: LumaSampler,
+        read: PacketReader = read_packets,
+        *,
+        live: bool = False,
     ) -> None:
         self._container = container
+        self._read = read
+        self._live = live
         self._track = track
         self._clock = clock
         self._sampler = sampler
@@ -65,7 +70,7 @@ class Transcoder:
 
     def items(self) -> Iterator[SourceItem]:
         """Formats, packets, brightness planes and gaps, in the order a recorder needs them."""
-        for packet in read_packets(self._container, self._track):
+        for packet in self._read(self._container, self._track):
             yield from self._take(packet)
         yield from self._take(None)
         yield from self._finish()
@@ -83,7 +88,7 @@ class Transcoder:
             if self._encoder is None or not self._encoder.takes(frame):
                 yield from self._finish()
                 threads = self._track.codec_context.thread_count
-                self._encoder = _Encoder(frame, self._clock.timescale, self._rate, threads)
+                self._encoder = _Encoder(frame, self._clock.timescale, self._rate, threads, live=self._live)
             yield from self._encode(self._encoder, frame)
 
     def _encode(self, encoder: _Encoder, frame: av.VideoFrame) -> Iterator[SourceItem]:
@@ -138,13 +143,13 @@ def _with_time_of(original: av.VideoFrame, frame: av.VideoFrame) -> av.VideoFram
 class _Encoder:
     """libx264 for pictures like `first`: their size, and whether black is 0 or 16."""
 
-    def __init__(self, first: av.VideoFrame, timescale: int, rate: Fraction, threads: int) -> None:
+    def __init__(self, first: av.VideoFrame, timescale: int, rate: Fraction, threads: int, *, live: bool) -> None:
         self._shape = (first.width, first.height, first.color_range)
         try:
             context = av.CodecContext.create("libx264", "w")
         except av.codec.codec.UnknownCodecError as error:
             raise Unavailable(
-                "This film is not H.264 and the H.264 encoder (libx264) is missing here; convert the film elsewhere."
+                "This video is not H.264 and the H.264 encoder (libx264) is missing here; convert it elsewhere."
             ) from error
         context.width, context.height, context.color_range = self._shape
         context.pix_fmt = _PIXELS
@@ -153,7 +158,7 @@ class _Encoder:
         context.max_b_frames = 0
         context.thread_count = threads
         context.flags |= Flags.global_header
-        context.options = dict(_OPTIONS)
+        context.options = _OPTIONS | ({"tune": "zerolatency"} if live else {})
         context.open()
         self._context = context
         self._key_ns: int | None = None

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from agent.adapters import clock
 from agent.adapters.replay import Pace, ReplaySource
+from agent.adapters.stream import StreamSource, check_camera
 from agent.cli.output import Options, options, report
 from agent.config import Config
 from agent.core import identity
@@ -50,15 +51,29 @@ def run(context: click.Context) -> None:
     asyncio.run(_run(opts, opts.config))
 
 
+async def _live(url: str) -> Footage:
+    """The camera at `url`. BadInput or Unavailable where it cannot be used now; later losses are only waited out."""
+    await asyncio.to_thread(check_camera, url)
+
+    def base() -> TimeBase:
+        return TimeBase(
+            clock.boot_ns(), clock.utc_ns(), Trust.SYNCHRONISED if clock.synchronised() else Trust.PROVISIONAL
+        )
+
+    return Footage(lambda stopped: StreamSource(url, stopped), base)
+
+
 async def _run(opts: Options, config: Config) -> None:
     footage = None
-    if config.camera.replay:
+    if config.camera.url:
+        footage = await _live(config.camera.url)
+    elif config.camera.replay:
         source = ReplaySource(
             [Path(name) for name in config.camera.replay], pace=Pace() if config.camera.realtime else None
         )
         # What is replayed faster than it was filmed ends now: nothing may be filmed in the future.
         ahead_ns = 0 if config.camera.realtime else sum(facts.duration_ns for facts in source.facts)
-        footage = Footage(lambda: source, lambda: TimeBase(0, clock.utc_ns() - ahead_ns, Trust.REPLAYED))
+        footage = Footage(lambda _stopped: source, lambda: TimeBase(0, clock.utc_ns() - ahead_ns, Trust.REPLAYED))
     doorbell = Doorbell(
         StateDirectory(opts.state, create=True), config, pinned=pinned_requesters(config), footage=footage
     )

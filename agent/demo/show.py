@@ -102,7 +102,7 @@ class Demo:
             requester = self._requester()
             total_ns = sum(facts.duration_ns for facts in source.facts)
             start_ns = clock.utc_ns() - total_ns
-            footage = Footage(lambda: source, lambda: TimeBase(0, start_ns, Trust.REPLAYED))
+            footage = Footage(lambda _stopped: source, lambda: TimeBase(0, start_ns, Trust.REPLAYED))
             state = StateDirectory(self._plan.directory / "state", create=True)
             doorbell = DoorbellProcess(state, config, pinned=[requester.statement], footage=footage)
             ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()

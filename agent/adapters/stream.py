@@ -1,0 +1,195 @@
+"""A live camera as a source: connects, hands on what comes, and when the camera is lost tries for ever to get it back.
+
+Owns connections, the wait between them, and the one gap that each loss is. How a camera is opened is `stream_open`'s,
+what its clock means is `stream_times`', how packets are read is `passthrough`'s (H.264, untouched) and `transcode`'s
+(anything else, encoded once). Runs in the thread that iterates it, and in no other.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final
+
+import av.container
+import av.error
+import av.video
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from agent.adapters import clock as machine
+from agent.adapters.luma import LumaSampler
+from agent.adapters.passthrough import PassThrough
+from agent.adapters.stream_open import SILENCE_S, CameraAddress, open_camera
+from agent.adapters.stream_times import LiveClock
+from agent.adapters.transcode import Transcoder
+from agent.core.errors import BadInput, Unavailable
+from agent.core.fmp4 import MAX_RUN_BYTES, SECOND_NS
+from agent.core.frame import EncodedPacket, Gap, SourceItem, VideoFormat
+
+log = logging.getLogger(__name__)
+
+_FIRST_WAIT_S: Final = 1.0
+_LONGEST_WAIT_S: Final = 60.0
+_LONGEST_SLEEP_S: Final = 0.5  # how long `stopped` may go unnoticed between connections
+_NEARLY_SILENT_NS: Final = round(0.9 * SILENCE_S * SECOND_NS)
+_SILENT: Final = f"the camera sent nothing for {SILENCE_S:.0f} seconds"
+
+Connect = Callable[[], AbstractContextManager[tuple[av.container.InputContainer, av.video.VideoStream]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The clock packets are timed on (ns), how to wait some seconds, and chance (0 to 1) for the waits."""
+
+    now_ns: Callable[[], int] = machine.boot_ns
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = random.random
+
+
+class StreamSource:
+    """The items of the camera at `address` until `stopped`. BadInput where the address is not one.
+
+    Stops within half a second between connections; while a camera hangs, when libav gives up after `SILENCE_S`.
+    `luma_width` pixels and `luma_rate_hz` set what motion detection gets.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        stopped: Callable[[], bool],
+        *,
+        luma_width: int = 320,
+        luma_rate_hz: float = 10.0,
+        surroundings: Surroundings | None = None,
+        connect: Connect | None = None,
+    ) -> None:
+        self._address = CameraAddress.parse(address)
+        self._stopped = stopped
+        self._luma_width = luma_width
+        self._luma_rate_hz = luma_rate_hz
+        self._around = surroundings or Surroundings()
+        self._connect = connect or (lambda: open_camera(self._address))
+        self._end_ns = 0
+        self._reached_ns = 0
+        self._last_dts_ns: int | None = None
+        self._format: VideoFormat | None = None
+        self._loss: str | None = None
+        self._failures = 0
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        told = None
+        while not self._stopped():
+            reader = _Reader(self._around, self._stopped)
+            try:
+                with self._connect() as (container, track):
+                    yield from self._connection(container, track, reader)
+                reason = reader.ended
+            except (BadInput, Unavailable) as error:
+                reason = str(error)
+            if self._stopped():
+                return
+            # Once for a reason: a camera that is away for a night must not fill the log.
+            if reason != told or not self._failures:
+                log.warning("camera %s lost: %s", self._address.shown, reason)
+                told = reason
+            self._loss = self._loss or reason
+            self._wait()
+
+    def _connection(
+        self, container: av.container.InputContainer, track: av.video.VideoStream, reader: _Reader
+    ) -> Iterator[SourceItem]:
+        context = track.codec_context
+        context.thread_count = 1
+        clock = LiveClock(track, self._last_dts_ns, self._end_ns)
+        reader.clock = clock
+        sampler = LumaSampler(self._luma_width, self._luma_rate_hz)
+        try:
+            if context.name == "h264":
+                items = PassThrough(container, track, clock, sampler, reader.packets).items()
+            else:
+                items = Transcoder(container, track, clock, sampler, reader.packets, live=True).items()
+            yield from self._continued(items, clock)
+        finally:
+            self._last_dts_ns, self._end_ns = clock.last_dts_ns, clock.end_ns
+
+    def _continued(self, items: Iterator[SourceItem], clock: LiveClock) -> Iterator[SourceItem]:
+        """One connection's items behind those of the last, with the one gap between them."""
+        begun = False
+        new_format: VideoFormat | None = None
+        for item in items:
+            if isinstance(item, VideoFormat):
+                new_format = item if item != self._format else None
+            elif isinstance(item, EncodedPacket):
+                jumped = clock.take_jump()
+                if not begun and self._loss is not None and self._format is not None:
+                    log.info("camera %s is back", self._address.shown)
+                    yield Gap(min(self._reached_ns, item.pts_ns), item.pts_ns, self._loss)
+                elif begun and jumped:
+                    yield Gap(min(self._reached_ns, item.pts_ns), item.pts_ns, "the camera's clock was set anew")
+                begun, self._loss, self._failures = True, None, 0
+                if new_format is not None:
+                    self._format, new_format = new_format, None
+                    yield self._format
+                yield item
+                self._reached_ns = max(self._reached_ns, item.pts_ns + item.duration_ns)
+            # What precedes the first picture or a jump is part of the gap told there.
+            elif begun and not (isinstance(item, Gap) and clock.jumped):
+                yield item
+
+    def _wait(self) -> None:
+        """Before the next try: doubling up to a minute, half of it left to chance."""
+        longest_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(self._failures, 10))
+        left_s = longest_s * (0.5 + 0.5 * self._around.chance())
+        self._failures += 1
+        while left_s > 0 and not self._stopped():
+            self._around.sleep(min(left_s, _LONGEST_SLEEP_S))
+            left_s -= _LONGEST_SLEEP_S
+
+
+class _Reader:
+    """Reads one connection's packets until it ends. `ended` then says why."""
+
+    def __init__(self, around: Surroundings, stopped: Callable[[], bool]) -> None:
+        self._around = around
+        self._stopped = stopped
+        self.clock: LiveClock | None = None
+        self.ended = "the camera ended the connection"
+
+    def packets(self, container: av.container.InputContainer, track: VideoStream) -> Iterator[Packet[VideoStream]]:
+        """The packets that hold something, each with its arrival told to the clock."""
+        assert self.clock is not None, "the clock comes with the connection"
+        asked_ns = self._around.now_ns()
+        try:
+            for packet in container.demux(track):
+                now_ns = self._around.now_ns()
+                # After a read that took too long libav hands out what it still held, and reads on as if nothing were.
+                if self._stopped() or now_ns - asked_ns > _NEARLY_SILENT_NS:
+                    break
+                if packet.size > MAX_RUN_BYTES:
+                    self.ended = f"the camera sent a picture of {packet.size} bytes; lower its bitrate"
+                    return
+                if packet.size:
+                    self.clock.arrived_ns = now_ns
+                    yield packet
+                    asked_ns = self._around.now_ns()
+            if self._around.now_ns() - asked_ns > _NEARLY_SILENT_NS:
+                self.ended = _SILENT
+        except av.error.FFmpegError as error:
+            # Only the words: the error itself names the address with its password.
+            timed_out = isinstance(error, av.error.ExitError) or error.errno == errno.ETIMEDOUT
+            self.ended = _SILENT if timed_out else f"the connection to the camera broke ({error.strerror})"
+        except IndexError:
+            # A camera that sends a transport stream can make up a track, and PyAV stumbles over it.
+            self.ended = "the camera began to send something else"
+
+
+def check_camera(address: str) -> None:
+    """Whether there is a camera with video at `address` now: BadInput or Unavailable in a sentence where not."""
+    with open_camera(CameraAddress.parse(address)):
+        pass
