@@ -35,6 +35,7 @@ _LOOK_BACK_NS = 2_000_000_000  # motion may be confirmed a little after it began
 _MEMORY_LIMIT_BYTES = 64 * 1024 * 1024
 _KEY_FRAMES_APART_NS = 120_000_000_000  # what lies farther behind a key frame is not kept: a clip has to begin with one
 _RECORDS_RESERVE = 16
+_REPORT_LIMIT = 10_000
 _MEGABYTE = 1_000_000
 _NO_KEY_FRAME = "the source sent no key frame for two minutes; set it to one every second or two"
 _CLOSE_RESERVE_BYTES = 1024 * 1024  # manifest and close record still have to fit
@@ -72,7 +73,7 @@ class RecordedClip:
 
 @dataclass(slots=True)
 class RecorderReport:
-    """What one source gave. `seconds`: how much of it there was."""
+    """What one source gave: its newest clips and gaps (a camera runs for years), and how far it went."""
 
     clips: list[RecordedClip] = field(default_factory=list)
     packets: int = 0
@@ -213,7 +214,7 @@ class Recorder:
         self._add_gap(gap)
 
     def _add_gap(self, gap: Gap) -> None:
-        self._report.gaps.append(gap)
+        self._report.gaps = [*self._report.gaps[1 - _REPORT_LIMIT :], gap]
         log.warning("no video from %.1f s to %.1f s: %s", gap.start_ns / 1e9, gap.end_ns / 1e9, gap.reason)
         if self._current is not None:
             self._current.gaps.append(gap)
@@ -340,7 +341,6 @@ class Recorder:
         gaps = [(gap.start_ns - zero, gap.end_ns - zero, gap.reason) for gap in current.gaps]
         current.clip.close([(current.motion_start_ns - zero, motion_end_ns - zero)], gaps, labels=[])
         row = current.clip.row
-        self._report.clips.append(
-            RecordedClip(zero, zero + row.end_ns - row.start_ns, current.motion_start_ns, motion_end_ns, row)
-        )
+        ended = RecordedClip(zero, zero + row.end_ns - row.start_ns, current.motion_start_ns, motion_end_ns, row)
+        self._report.clips = [*self._report.clips[1 - _REPORT_LIMIT :], ended]
         self._watcher.clip_ended(row)
