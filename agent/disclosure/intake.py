@@ -1,7 +1,7 @@
 """What the broker brings: judged, stored with a hold on its clips, and only then shown to the owner. Never answered.
 
-Refusals are named in the audit chain. A flood of unsigned junk must not fill the disk through the log, so those are
-counted and written down at most so many times an hour. Source: docs/spec/request.md.
+Refusals are named in the audit chain. Anybody at the broker can send junk, or a signed request again and again, and a
+flood must not fill the disk through the log: so many refusals an hour are written down. Source: docs/spec/request.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agent.store.ledger import Ledger, RequestRow
 
 log = logging.getLogger(__name__)
 
-UNSIGNED_NOTES_AN_HOUR = 20
+REFUSALS_NOTED_AN_HOUR = 60
 _HOUR_NS = 3600 * 1_000_000_000
 _UNSIGNED = frozenset({"too-large", "unknown-requester", "bad-signature"})
 
@@ -48,8 +48,8 @@ class Intake:
         self._pinned = dict(pinned)
         self._bulletin = bulletin
         self._now = now
-        self._unsigned_hour = 0
-        self._unsigned_count = 0
+        self._hour = 0
+        self._refusals = 0
 
     def on_request(self, token: bytes) -> None:
         """One message from an `area/…/request` topic."""
@@ -80,14 +80,13 @@ class Intake:
 
     def _refuse(self, refusal: Refused, token: bytes, now: int) -> None:
         log.info("a request was refused: %s (%s)", refusal.reason, refusal)
+        if now // _HOUR_NS != self._hour:
+            self._hour, self._refusals = now // _HOUR_NS, 0
+        self._refusals += 1
+        if self._refusals > REFUSALS_NOTED_AN_HOUR:
+            return
         details: Details = {"reason": refusal.reason}
-        if refusal.reason in _UNSIGNED:
-            if now // _HOUR_NS != self._unsigned_hour:
-                self._unsigned_hour, self._unsigned_count = now // _HOUR_NS, 0
-            self._unsigned_count += 1
-            if self._unsigned_count > UNSIGNED_NOTES_AN_HOUR:
-                return
-        else:
+        if refusal.reason not in _UNSIGNED:
             details["requester"] = statements.signer(Kind.REQUEST, token)
         self._ledger.note(now, "request-refused", details)
 
