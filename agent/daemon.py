@@ -237,8 +237,9 @@ class Doorbell:
             self._ledger, opened.device, config.doorbell.name, __version__, clock.utc_ns, secrets.token_bytes
         )
         self._sending = Sending(
-            self._ledger, clips, opened.device, self._publish, self._listen, self.bulletin, clock.utc_ns
-        )
+            self._ledger, clips, opened.device, self._publish, self._listen, self.bulletin, clock.utc_ns,
+            clock.boot_ns,
+        )  # fmt: skip
         place = (config.doorbell.latitude, config.doorbell.longitude)
         self._intake = Intake(self._ledger, clips.index, place, self._pinned, self.bulletin, clock.utc_ns)
         home = Home(

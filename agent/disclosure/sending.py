@@ -74,6 +74,7 @@ class Sending:
         subscribe: Topics,
         bulletin: Bulletin,
         now: Callable[[], int],
+        boot_ns: Callable[[], int],
     ) -> None:
         self._ledger = ledger
         self._clips = clips
@@ -82,6 +83,8 @@ class Sending:
         self._subscribe = subscribe
         self._bulletin = bulletin
         self._now = now
+        self._boot_ns = boot_ns
+        self._windows: dict[str, tuple[int, int]] = {}  # request → (undo_until_ns, when that is on the other clock)
         self._live: dict[str, _Live] = {}
         self._wake = asyncio.Event()
 
@@ -154,9 +157,9 @@ class Sending:
     # -- what time brings
 
     def _pause_s(self) -> float:
-        now_ns, now_s = self._now(), asyncio.get_running_loop().time()
-        undo = [r.undo_until_ns for r in self._ledger.in_state(State.AGREED) if r.undo_until_ns is not None]
-        waits = [_IDLE_S, *((ns - now_ns) / 1e9 for ns in undo), *(v.next_offer_s - now_s for v in self._live.values())]
+        now_s = asyncio.get_running_loop().time()
+        undo = [self._window_left_s(row) for row in self._ledger.in_state(State.AGREED)]
+        waits = [_IDLE_S, *undo, *(v.next_offer_s - now_s for v in self._live.values())]
         return max(0.0, min(waits))
 
     def _expire(self) -> None:
@@ -178,8 +181,21 @@ class Sending:
 
     async def _begin_due(self) -> None:
         for row in self._ledger.in_state(State.AGREED):
-            if row.undo_until_ns is not None and row.undo_until_ns <= self._now():
+            if self._window_left_s(row) <= 0:
+                self._windows.pop(row.id, None)
                 await self._begin(row)
+
+    def _window_left_s(self, row: RequestRow) -> float:
+        """How much of the undo window is left. A Pi's clock may be set in the middle of it: that must not cut it short.
+
+        So it is measured on a clock that only runs forward, from when this process first saw it.
+        """
+        assert row.undo_until_ns is not None, "an agreed request has its undo window"
+        until_ns, end_ns = self._windows.get(row.id, (0, 0))
+        if until_ns != row.undo_until_ns:
+            end_ns = self._boot_ns() + max(0, row.undo_until_ns - self._now())
+            self._windows[row.id] = (row.undo_until_ns, end_ns)
+        return (end_ns - self._boot_ns()) / 1e9
 
     async def _begin(self, row: RequestRow) -> None:
         transfer = self._ledger.transfer(row.id)
@@ -274,9 +290,13 @@ class Sending:
     async def _offer_due(self) -> None:
         now_s = asyncio.get_running_loop().time()
         for live in list(self._live.values()):
-            if live.next_offer_s <= now_s and await self._publish(f"{live.prefix}/offer", live.offer, 1):
+            if live.next_offer_s > now_s:
+                continue
+            if await self._publish(f"{live.prefix}/offer", live.offer, 1):
                 live.next_offer_s = now_s + live.wait_s
                 live.wait_s = min(2 * live.wait_s, LAST_OFFER_WAIT_S)
+            else:
+                live.next_offer_s = now_s + _IDLE_S  # the broker is away
 
     # -- blocks
 

@@ -33,13 +33,17 @@ class Line:
         self.home = home
         self.now = NOW
         self.up = True
+        self.tries = 0
+        self.stepped_ns = 0  # how far somebody has set the clock
         self.sent: list[tuple[str, bytes]] = []
         self.topics: list[str] = []
         self.sending = Sending(
-            home.ledger, home.clips, home.device, self._publish, self._subscribe, Bulletin(), lambda: self.now
-        )
+            home.ledger, home.clips, home.device, self._publish, self._subscribe, Bulletin(),
+            lambda: self.now + self.stepped_ns, lambda: self.now,
+        )  # fmt: skip
 
     async def _publish(self, topic: str, payload: bytes, _qos: int) -> bool:
+        self.tries += 1
         if self.up:
             self.sent.append((topic, payload))
         await asyncio.sleep(0)
@@ -116,6 +120,19 @@ async def test_nothing_is_said_before_the_undo_window_is_over(line: Line) -> Non
         (offer,) = line.offers()
         assert bundle.read_offer(offer).transfer == TRANSFER
         assert line.home.ledger.request(request).state is State.SENDING
+
+
+async def test_a_clock_that_is_set_does_not_cut_the_undo_window_short(line: Line) -> None:
+    request = agree(line)
+    async with line.running():
+        await settled(line)
+        line.stepped_ns = 3600 * SECOND
+        await settled(line)
+        assert line.sent == []
+        line.now += UNDO // 2
+        await settled(line)
+        assert line.sent == []
+        assert line.home.ledger.undo(request, line.now).state is State.ASKED
 
 
 async def test_a_held_or_undone_yes_says_nothing_ever(line: Line) -> None:
@@ -211,8 +228,13 @@ async def test_a_broker_that_is_away_is_waited_for(line: Line) -> None:
     async with line.running():
         await settled(line)
         assert line.home.ledger.request(request).state is State.SENDING
+        tried = line.tries
+        await asyncio.sleep(0.3)
+        assert line.tries == tried, "it waits, it does not spin"
         line.up = True
-        await settled(line)
+        async with asyncio.timeout(5):
+            while not line.offers():  # noqa: ASYNC110 - what comes is looked at, not told
+                await asyncio.sleep(0.05)
         assert len(line.offers()) == 1
 
 
