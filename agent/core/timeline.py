@@ -31,10 +31,6 @@ class Span:
         if self.end_ns < self.start_ns:
             raise BadInput(f"the span ends before it begins: {self}")
 
-    def overlaps(self, other: Span) -> bool:
-        """Whether they share a moment."""
-        return self.start_ns < other.end_ns and other.start_ns < self.end_ns
-
     def __str__(self) -> str:
         return f"{format_time(self.start_ns)} to {format_time(self.end_ns)}"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.core.bundle import BLOCK_BYTES, Offer
 from agent.core.errors import Corrupt, Unavailable
-from agent.store.durable import sync_directory, write_file
+from agent.store.durable import sync_directory, write_file, write_pieces
 
 OFFER = "offer.jws"
 REQUEST = "request.jws"
@@ -83,18 +83,7 @@ class TransferFolder:
 
     def write_pieces(self, name: str, pieces: Iterable[bytes]) -> None:
         """Replace a file that may be large, durably."""
-        path = self.path / name
-        temporary = path.with_name(f".{path.name}.new")
-        try:
-            with temporary.open("wb") as file:
-                for piece in pieces:
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            sync_directory(path.parent)
-        except OSError as e:
-            raise Unavailable(f"{path} could not be written: {e.strerror}; check the disk's space") from e
+        write_pieces(self.path / name, pieces, mode=0o666)  # the film is for others to play: umask decides
 
     def read(self, name: str, limit: int = _SMALL_FILE_LIMIT) -> bytes:
         """A small file's bytes; Corrupt when it is missing or larger than `limit`."""

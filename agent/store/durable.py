@@ -1,4 +1,4 @@
-"""Writing a small file so that a power cut leaves either the old one or the new one, whole.
+"""Writing a file so that a power cut leaves either the old one or the new one, whole.
 
 Temporary file in the same directory, fsync, rename, fsync of the directory. Errors of the disk are the caller's
 Unavailable; nothing is retried.
@@ -7,6 +7,7 @@ Unavailable; nothing is retried.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.core.errors import Unavailable
@@ -23,10 +24,15 @@ def sync_directory(directory: Path) -> None:
 
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace `path` by `data`, durably. Unavailable names the path and the disk's reason."""
+    write_pieces(path, (data,), mode)
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes], mode: int) -> None:
+    """The same for a file that may be large: the pieces, joined, never all in memory."""
     temporary = path.with_name(f".{path.name}.new")
     try:
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
