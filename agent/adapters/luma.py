@@ -1,22 +1,27 @@
 """From a decoded picture to the small brightness plane that motion detection looks at.
 
 Owns which pictures are looked at (about `rate_hz` a second by presentation time) and how they are made small. Takes the
-decoder's brightness plane as it lies; never goes through RGB. Never decides what moves.
+decoder's brightness plane as it lies; never goes through RGB. Never decides what moves. The colours go along untouched.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Final
 
 import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import ColorRange, Colorspace
 
-from agent.core.frame import LumaFrame
+from agent.core.frame import LumaFrame, Picture
 
 _SECOND_NS: Final = 1_000_000_000
+_UNSAID: Final = 2  # AVCOL_SPC_UNSPECIFIED (H.264 table E-5)
+_HDTV_LINES: Final = 720
+_PLANAR: Final = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p"})
 
 
 class LumaSampler:
@@ -51,10 +56,26 @@ class LumaSampler:
         if self._taken_slot is not None and slot <= self._taken_slot:
             return None
         self._taken_slot = slot
-        return LumaFrame(time_ns, shrink(luma_plane(frame), self._width))
+        return LumaFrame(time_ns, shrink(luma_plane(frame), self._width), partial(colour_planes, frame))
 
     def _slot(self, time_ns: int) -> int:
         return math.floor(time_ns / self._slot_ns + 0.5)
+
+
+def colour_planes(frame: av.VideoFrame) -> Picture:
+    """The picture in colour; its planes are the decoder's own where those have 8 bits and lie apart."""
+    bt709 = frame.colorspace == Colorspace.ITU709 or (
+        # Unsaid, as mostly: HDTV's colours from 720 lines on is what players take it for.
+        frame.colorspace == _UNSAID and frame.height >= _HDTV_LINES
+    )
+    full_range = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+    if frame.format.name not in _PLANAR:
+        frame = frame.reformat(format="yuv420p")
+    planes = [
+        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        for plane in frame.planes[:3]
+    ]
+    return Picture(planes[0], planes[1], planes[2], full_range, bt709)
 
 
 def luma_plane(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:

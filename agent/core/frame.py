@@ -6,6 +6,7 @@ presentation time, counted from the first frame of the first file. What that clo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -47,12 +48,33 @@ class EncodedPacket:
     key: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A whole picture in colour as a decoder or camera leaves it: three uint8 planes, (rows, columns) each.
+
+    `cb` and `cr` may be smaller than `y` by any factor. `full_range`: black is 0 and white 255, else 16 and 235.
+    `bt709`: the colours of HDTV, else those of BT.601. Privacy masks are painted in already. agent/core/picture.py
+    makes of it what eyes and models want.
+    """
+
+    y: npt.NDArray[np.uint8]
+    cb: npt.NDArray[np.uint8]
+    cr: npt.NDArray[np.uint8]
+    full_range: bool = False
+    bt709: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class LumaFrame:
-    """The brightness of one picture, small: uint8 of shape (height, width). Only motion detection looks at it."""
+    """The brightness of one picture, small: uint8 of shape (height, width). Only motion detection looks at it.
+
+    `picture` gives the same picture in colour and in full size, made only when asked for, from any thread, as long as
+    this frame is kept; None where the source has none.
+    """
 
     time_ns: int
     pixels: npt.NDArray[np.uint8]
+    picture: Callable[[], Picture] | None = None
 
 
 @dataclass(frozen=True, slots=True)
