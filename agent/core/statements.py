@@ -22,6 +22,12 @@ from agent.core.errors import Corrupt, Refused
 
 _ALGORITHM = "Ed25519"
 
+# The y coordinates of the points of order 1, 2, 4 and 8: with one of them as key, a signature that anybody can make
+# verifies over every message (RFC 8032 leaves the check to the user; SmallOrderPublicKey in Project Wycheproof).
+_PRIME = 2**255 - 19
+_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = {0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8}
+
 T = TypeVar("T")
 
 
@@ -73,7 +79,7 @@ def signer(kind: Kind, token: bytes) -> str:
 def verify(kind: Kind, token: bytes, keys: Mapping[str, Ed25519PublicKey]) -> bytes:
     """The payload bytes of `token` if one of the trusted `keys` (by kid) signed it, else Refused.
 
-    Reasons: too-large, malformed, wrong-type, unknown-signer, bad-signature.
+    Reasons: too-large, malformed, wrong-type, unknown-signer, weak-key, bad-signature.
     """
     header, text = _split(kind, token)
     key = keys.get(header.kid)
@@ -81,6 +87,8 @@ def verify(kind: Kind, token: bytes, keys: Mapping[str, Ed25519PublicKey]) -> by
         raise Refused("unknown-signer", f"the {kind.typ} statement is signed by a key nobody here trusts")
     if key_id(raw_public(key)) != header.kid:
         raise Refused("unknown-signer", "the key offered for verification is not the one the statement names")
+    if _of_small_order(raw_public(key)):
+        raise Refused("weak-key", f"the key of the {kind.typ} statement is one that everybody can sign with")
     try:
         return jws.deserialize_compact(text, OKPKey.import_key(key), algorithms=[_ALGORITHM]).payload
     except (JoseError, ValueError) as e:
@@ -106,6 +114,11 @@ def unverified(kind: Kind, token: bytes, payload: type[T]) -> T:
 def digest(token: bytes) -> bytes:
     """The hash of a statement: SHA-256 over its verbatim bytes."""
     return hashlib.sha256(token).digest()
+
+
+def _of_small_order(public: bytes) -> bool:
+    y = int.from_bytes(public, "little") & ((1 << 255) - 1)  # the top bit is the sign of x
+    return y % _PRIME in _SMALL_ORDER
 
 
 def _split(kind: Kind, token: bytes) -> tuple[_Header, str]:

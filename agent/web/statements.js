@@ -22,6 +22,10 @@ const LIMITS = {
 /** @typedef {keyof typeof LIMITS} Kind */
 
 const ALGORITHM = "Ed25519";
+// The y coordinates of the points of small order: whoever has one as key, everybody signs for.
+const PRIME = 2n ** 255n - 19n;
+const ORDER_8 = 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826n;
+const SMALL_ORDER = [0n, 1n, PRIME - 1n, ORDER_8, PRIME - ORDER_8];
 const header = exactly({ alg: anyText, typ: anyText, kid: anyText });
 
 /** @param {Kind} kind */
@@ -77,6 +81,12 @@ export function signer(kind, token) {
   return split(kind, token).kid;
 }
 
+/** @param {Bytes} key */
+function ofSmallOrder(key) {
+  const number = key.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  return SMALL_ORDER.includes((number & (2n ** 255n - 1n)) % PRIME); // the top bit is the sign of x
+}
+
 /**
  * The payload, if one of the trusted raw Ed25519 `keys` signed it; else Refused.
  * @param {Kind} kind
@@ -88,6 +98,7 @@ export async function verify(kind, token, keys) {
   const { kid, payload, signature, signed } = split(kind, token);
   for (const key of keys) {
     if ((await keyId(key)) !== kid) continue;
+    if (ofSmallOrder(key)) throw new Refused("weak-key", `the ${kind} statement's key is one everybody can sign with`);
     const handle = await crypto.subtle.importKey("raw", key, { name: ALGORITHM }, false, ["verify"]);
     if (!(await crypto.subtle.verify({ name: ALGORITHM }, handle, signature, signed))) {
       throw new Refused("bad-signature", `the signature of the ${kind} statement does not fit`);

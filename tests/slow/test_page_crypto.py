@@ -315,6 +315,14 @@ def test_statements_that_are_not_ours_are_refused(bench: Bench, device: Ed25519P
     key = device.public_key().public_bytes_raw().hex()
     for reason, tokens in wrong.items():
         assert bench.run(body, {"tokens": tokens, "key": key}) == [reason] * len(tokens)
+    weak = [
+        bytes(32),
+        bytes([1]) + bytes(31),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"),
+    ]
+    for point in weak:
+        token = jws("request", {}, device, kid=kid(point))
+        assert bench.run(body, {"tokens": [token], "key": point.hex()}) == ["weak-key"]
 
 
 # -- identity
