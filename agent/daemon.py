@@ -1,7 +1,7 @@
 """The doorbell: every part made, wired, started, watched and stopped in one place.
 
-The only module that names concrete adapters. startup → run → shutdown is `Doorbell.run`; what each part does is the
-part's own concern.
+With `recorder_thread` and `broker_talk` the only one that names concrete adapters. startup → run → shutdown is
+`Doorbell.run`; what each part does is the part's own concern.
 """
 
 from __future__ import annotations
@@ -10,51 +10,36 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent import __version__
 from agent.adapters import clock
-from agent.adapters.broker import BrokerAddress, BrokerSession, Inbound
 from agent.adapters.http import OwnerServer
+from agent.broker_talk import BrokerTalk
 from agent.config import Config
-from agent.core import identity, statements
+from agent.core import identity
 from agent.core.area import cell_of
-from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused, Unavailable
-from agent.core.frame import SourceItem
-from agent.core.identity import OwnerSet, RequesterStatement
-from agent.core.timeline import TimeBase
-from agent.core.topics import read_transfer_topic, request_topic
+from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused
+from agent.core.identity import RequesterStatement
+from agent.core.topics import request_topic
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.desk import Desk, Home
 from agent.disclosure.doorkeeper import Doorkeeper
 from agent.disclosure.intake import Intake
 from agent.disclosure.sending import Sending
-from agent.recorder import Recorder, RecorderReport, RecorderSettings, recorder_settings
+from agent.recorder import RecorderReport, recorder_settings
+from agent.recorder_thread import Footage, RecorderThread
 from agent.setup import Opened, open_state, pairing_link
-from agent.store.clips import ClipStore, owner_set_in_force
-from agent.store.database import connect
-from agent.store.index import ClipRow
+from agent.store.clips import ClipStore
 from agent.store.ledger import Ledger
 from agent.store.ring import Ring
-from agent.store.state import StateDirectory, WriterLock, device_id
+from agent.store.state import StateDirectory, WriterLock
 
 log = logging.getLogger(__name__)
 
 _MEGABYTE = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Footage:
-    """What the recorder is to see: opened when recording begins, with what its clock means.
-
-    `source` is given whether to stop: a camera that is away hands over nothing after which to ask.
-    """
-
-    source: Callable[[Callable[[], bool]], Iterable[SourceItem]]
-    base: Callable[[], TimeBase]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,78 +63,6 @@ def pinned_requesters(config: Config) -> list[bytes]:
     return found
 
 
-class RecorderThread:
-    """Runs a Recorder in a thread of its own, with its own connection, and tells the event loop what happens."""
-
-    def __init__(self, opened: Opened, settings: RecorderSettings, bulletin: Bulletin) -> None:
-        self._opened = opened
-        self._settings = settings
-        self._bulletin = bulletin
-        self._loop = asyncio.get_running_loop()
-        self._stop = threading.Event()
-        self.state = "waiting"
-        self.moment_ns = 0
-
-    async def record(self, footage: Footage) -> RecorderReport:
-        """Until the source ends or `stop`. Unavailable when the disk fails."""
-        self._set_state("watching")
-        try:
-            report = await asyncio.shield(asyncio.to_thread(self._record, footage))
-        except BaseException:
-            self._set_state("stopped")
-            raise
-        self._set_state("ended")
-        return report
-
-    def stop(self) -> None:
-        """End after the item at hand; the open clip is closed properly."""
-        self._stop.set()
-
-    def _record(self, footage: Footage) -> RecorderReport:
-        with contextlib.closing(connect(self._opened.state.database, cache_only=True)) as db:
-            store = ClipStore(Ring(self._opened.state.ring), db, self._opened.device)
-            ledger = Ledger(db)
-            device = device_id(self._opened.device)
-
-            def owners() -> tuple[OwnerSet, bytes]:
-                token = owner_set_in_force(ledger)
-                return identity.read_owner_set(token, device), statements.digest(token)
-
-            recorder = Recorder(store, self._settings, owners, secrets.token_bytes, self)
-            return recorder.record(footage.source(self._stop.is_set), footage.base(), self._stop.is_set)
-
-    def _set_state(self, state: str) -> None:
-        self.state = state
-        self._bulletin.tell("status")
-
-    def _tell(self, what: str) -> None:
-        self._loop.call_soon_threadsafe(self._bulletin.tell, what)
-
-    # What the recorder's thread reports (recorder.Watcher).
-
-    def clip_began(self, row: ClipRow) -> None:
-        self.state = "recording"
-        log.info("clip %s begins", row.id)
-        self._tell("clips")
-
-    def clip_ended(self, row: ClipRow) -> None:
-        self.state = "watching"
-        log.info("clip %s: %d records, %d bytes", row.id, row.records, row.bytes)
-        self._tell("clips")
-
-    def clips_evicted(self, rows: list[ClipRow]) -> None:
-        ledger_details = [{"clip": row.id, "reason": "budget"} for row in rows]
-        self._loop.call_soon_threadsafe(self._note_evicted, ledger_details)
-        self._tell("clips")
-
-    def _note_evicted(self, details: list[dict[str, str]]) -> None:
-        for each in details:
-            Ledger(self._opened.db).note(clock.utc_ns(), "evicted", dict(each))
-
-    def moment(self, source_ns: int) -> None:
-        self.moment_ns = source_ns
-
-
 class Doorbell:
     """One doorbell over one state directory."""
 
@@ -158,9 +71,9 @@ class Doorbell:
         self._config = config
         self._pinned = _by_kid(pinned)
         self._footage = footage
-        self._broker: BrokerSession | None = None
         self._may_record = asyncio.Event()
         self.bulletin = Bulletin()
+        self._talk = BrokerTalk(self.bulletin)
         self.recorded: asyncio.Future[RecorderReport] = asyncio.get_running_loop().create_future()
         self.stopped = asyncio.Event()
 
@@ -174,7 +87,7 @@ class Doorbell:
     @property
     def broker(self) -> str:
         """connected, connecting or off."""
-        return self._broker.state.value if self._broker else "off"
+        return self._talk.state
 
     def sent_bytes(self, request: str) -> int | None:
         """Bytes of blocks handed over for a transfer in progress."""
@@ -205,7 +118,7 @@ class Doorbell:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._talk()),
+                    group.create_task(self._converse()),
                     group.create_task(self._sending.run()),
                     group.create_task(self._record()),
                 ]
@@ -237,7 +150,7 @@ class Doorbell:
             self._ledger, opened.device, config.doorbell.name, __version__, clock.utc_ns, secrets.token_bytes
         )
         self._sending = Sending(
-            self._ledger, clips, opened.device, self._publish, self._listen, self.bulletin, clock.utc_ns,
+            self._ledger, clips, opened.device, self._talk.publish, self._talk.listen, self.bulletin, clock.utc_ns,
             clock.boot_ns,
         )  # fmt: skip
         place = (config.doorbell.latitude, config.doorbell.longitude)
@@ -271,54 +184,12 @@ class Doorbell:
             self.recorded.set_result(report)
         self.bulletin.tell("status")
 
-    # -- the broker
-
-    async def _talk(self) -> None:
+    async def _converse(self) -> None:
         if not self._config.broker.url:
             return
         doorbell = self._config.doorbell
         requests = request_topic(cell_of(doorbell.latitude, doorbell.longitude))
-        async with BrokerSession(BrokerAddress.parse(self._config.broker.url)) as session:
-            self._broker = session
-            self._listening: list[str] = []
-            await session.subscribe(requests)
-            state = session.state
-            while True:
-                for message in await session.receive(timeout_s=5):
-                    await self._take(message, requests)
-                if session.state is not state:
-                    state = session.state
-                    self.bulletin.tell("status")
-
-    async def _take(self, message: Inbound, requests: str) -> None:
-        if message.topic == requests:
-            self._intake.on_request(message.payload)
-            return
-        topic = read_transfer_topic(message.topic)
-        if topic is not None and topic.what == "get":
-            await self._sending.on_get(topic.transfer, message.payload)
-        elif topic is not None and topic.what == "receipt":
-            await self._sending.on_receipt(topic.transfer, message.payload)
-
-    async def _publish(self, topic: str, payload: bytes, qos: int) -> bool:
-        if self._broker is None:
-            return False
-        try:
-            await self._broker.publish(topic, payload, qos=qos)
-        except Unavailable as e:
-            log.info("not sent: %s", e)
-            return False
-        return True
-
-    async def _listen(self, topics: list[str]) -> None:
-        if self._broker is None:
-            return
-        old, self._listening = self._listening, topics
-        try:
-            await self._broker.unsubscribe(*(topic for topic in old if topic not in topics))
-            await self._broker.subscribe(*topics)
-        except Unavailable as e:
-            log.info("listening begins when the broker is back: %s", e)
+        await self._talk.run(self._config.broker.url, requests, self._intake, self._sending)
 
 
 def _by_kid(pinned: list[bytes]) -> dict[str, tuple[bytes, RequesterStatement]]:

@@ -27,8 +27,9 @@ from agent.config import Broker, Config, Consent, Doorbell, Http
 from agent.core.area import Area, Circle
 from agent.core.timeline import Span, TimeBase, Trust
 from agent.daemon import Doorbell as DoorbellProcess
-from agent.daemon import Footage, Running
+from agent.daemon import Running
 from agent.recorder import RecorderReport
+from agent.recorder_thread import Footage
 from agent.requester import asking, key_file
 from agent.requester.asking import Asked, Question
 from agent.requester.receiving import Progress, Receiver

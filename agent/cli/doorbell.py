@@ -22,7 +22,8 @@ from agent.core import identity
 from agent.core.encoding import format_time
 from agent.core.errors import Refused
 from agent.core.timeline import TimeBase, Trust
-from agent.daemon import Doorbell, Footage, Running, pinned_requesters
+from agent.daemon import Doorbell, Running, pinned_requesters
+from agent.recorder_thread import Footage
 from agent.setup import pairing_link
 from agent.store.database import connect
 from agent.store.ledger import Ledger

@@ -27,10 +27,11 @@ from agent.core.identity import KeyPair
 from agent.core.owner_api import RequestRow
 from agent.core.timeline import Span, TimeBase, Trust
 from agent.daemon import Doorbell as DoorbellProcess
-from agent.daemon import Footage, Running
+from agent.daemon import Running
 from agent.owner import key_file
 from agent.owner.session import OwnerSession, pair, read_pairing
 from agent.recorder import RecorderReport
+from agent.recorder_thread import Footage
 from agent.requester import asking
 from agent.requester import key_file as requester_keys
 from agent.requester.key_file import RequesterIdentity

@@ -1,0 +1,77 @@
+"""The doorbell's side of the broker: what it listens to, who hears what comes in, and how blocks go out.
+
+Owns the session and its topics; decides nothing. A broker that is away is waited for, without end.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from agent.adapters.broker import BrokerAddress, BrokerSession, Inbound
+from agent.core.errors import Unavailable
+from agent.core.topics import read_transfer_topic
+from agent.disclosure.bulletin import Bulletin
+from agent.disclosure.intake import Intake
+from agent.disclosure.sending import Sending
+
+log = logging.getLogger(__name__)
+
+
+class BrokerTalk:
+    """One session for the doorbell's life. `state` is off until `run`."""
+
+    def __init__(self, bulletin: Bulletin) -> None:
+        self._bulletin = bulletin
+        self._session: BrokerSession | None = None
+        self._listening: list[str] = []
+
+    @property
+    def state(self) -> str:
+        """connected, connecting or off."""
+        return self._session.state.value if self._session else "off"
+
+    async def run(self, url: str, requests: str, intake: Intake, sending: Sending) -> None:
+        """Until cancelled: hand on what comes on the topic `requests` and on those of transfers."""
+        async with BrokerSession(BrokerAddress.parse(url)) as session:
+            self._session = session
+            await session.subscribe(requests)
+            state = session.state
+            while True:
+                for message in await session.receive(timeout_s=5):
+                    if message.topic == requests:
+                        intake.on_request(message.payload)
+                    else:
+                        await _hand_on(message, sending)
+                if session.state is not state:
+                    state = session.state
+                    self._bulletin.tell("status")
+
+    async def publish(self, topic: str, payload: bytes, qos: int) -> bool:
+        """Whether it was sent."""
+        if self._session is None:
+            return False
+        try:
+            await self._session.publish(topic, payload, qos=qos)
+        except Unavailable as e:
+            log.info("not sent: %s", e)
+            return False
+        return True
+
+    async def listen(self, topics: list[str]) -> None:
+        """Listen to exactly these topics beside that of requests."""
+        if self._session is None:
+            return
+        old, self._listening = self._listening, topics
+        try:
+            await self._session.unsubscribe(*(topic for topic in old if topic not in topics))
+            await self._session.subscribe(*topics)
+        except Unavailable as e:
+            log.info("listening begins when the broker is back: %s", e)
+
+
+async def _hand_on(message: Inbound, sending: Sending) -> None:
+    topic = read_transfer_topic(message.topic)
+    if topic is not None and topic.what == "get":
+        await sending.on_get(topic.transfer, message.payload)
+    elif topic is not None and topic.what == "receipt":
+        await sending.on_receipt(topic.transfer, message.payload)

@@ -1,0 +1,115 @@
+"""The recorder in a thread of its own, and what the event loop learns of it.
+
+Owns the thread's database connection and the words for what it is doing. Everything it tells the loop goes through
+`call_soon_threadsafe`; nothing else is shared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from agent.adapters import clock
+from agent.core import identity, statements
+from agent.core.frame import SourceItem
+from agent.core.identity import OwnerSet
+from agent.core.timeline import TimeBase
+from agent.disclosure.bulletin import Bulletin
+from agent.recorder import Recorder, RecorderReport, RecorderSettings
+from agent.setup import Opened
+from agent.store.clips import ClipStore, owner_set_in_force
+from agent.store.database import connect
+from agent.store.index import ClipRow
+from agent.store.ledger import Ledger
+from agent.store.ring import Ring
+from agent.store.state import device_id
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What the recorder is to see: opened when recording begins, with what its clock means.
+
+    `source` is given whether to stop: a camera that is away hands over nothing after which to ask.
+    """
+
+    source: Callable[[Callable[[], bool]], Iterable[SourceItem]]
+    base: Callable[[], TimeBase]
+
+
+class RecorderThread:
+    """Runs a Recorder in a thread of its own, with its own connection, and tells the event loop what happens."""
+
+    def __init__(self, opened: Opened, settings: RecorderSettings, bulletin: Bulletin) -> None:
+        self._opened = opened
+        self._settings = settings
+        self._bulletin = bulletin
+        self._loop = asyncio.get_running_loop()
+        self._stop = threading.Event()
+        self.state = "waiting"
+        self.moment_ns = 0
+
+    async def record(self, footage: Footage) -> RecorderReport:
+        """Until the source ends or `stop`. Unavailable when the disk fails."""
+        self._set_state("watching")
+        try:
+            report = await asyncio.shield(asyncio.to_thread(self._record, footage))
+        except BaseException:
+            self._set_state("stopped")
+            raise
+        self._set_state("ended")
+        return report
+
+    def stop(self) -> None:
+        """End after the item at hand; the open clip is closed properly."""
+        self._stop.set()
+
+    def _record(self, footage: Footage) -> RecorderReport:
+        with contextlib.closing(connect(self._opened.state.database, cache_only=True)) as db:
+            store = ClipStore(Ring(self._opened.state.ring), db, self._opened.device)
+            ledger = Ledger(db)
+            device = device_id(self._opened.device)
+
+            def owners() -> tuple[OwnerSet, bytes]:
+                token = owner_set_in_force(ledger)
+                return identity.read_owner_set(token, device), statements.digest(token)
+
+            recorder = Recorder(store, self._settings, owners, secrets.token_bytes, self)
+            return recorder.record(footage.source(self._stop.is_set), footage.base(), self._stop.is_set)
+
+    def _set_state(self, state: str) -> None:
+        self.state = state
+        self._bulletin.tell("status")
+
+    def _tell(self, what: str) -> None:
+        self._loop.call_soon_threadsafe(self._bulletin.tell, what)
+
+    # What the recorder's thread reports (recorder.Watcher).
+
+    def clip_began(self, row: ClipRow) -> None:
+        self.state = "recording"
+        log.info("clip %s begins", row.id)
+        self._tell("clips")
+
+    def clip_ended(self, row: ClipRow) -> None:
+        self.state = "watching"
+        log.info("clip %s: %d records, %d bytes", row.id, row.records, row.bytes)
+        self._tell("clips")
+
+    def clips_evicted(self, rows: list[ClipRow]) -> None:
+        ledger_details = [{"clip": row.id, "reason": "budget"} for row in rows]
+        self._loop.call_soon_threadsafe(self._note_evicted, ledger_details)
+        self._tell("clips")
+
+    def _note_evicted(self, details: list[dict[str, str]]) -> None:
+        for each in details:
+            Ledger(self._opened.db).note(clock.utc_ns(), "evicted", dict(each))
+
+    def moment(self, source_ns: int) -> None:
+        self.moment_ns = source_ns
