@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.core.errors import BadInput
+from agent.core.masks import MAX_CORNERS, MAX_MASKS, MIN_CORNERS
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,12 +31,22 @@ class Doorbell(_Section, frozen=True):
     longitude: Annotated[float, Meta(ge=-180, le=180)] = 0.0
 
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class CameraMask(_Section, frozen=True):
+    """A part of the picture that is never recorded: corners as shares of width and height from the top left."""
+
+    corners: Annotated[list[tuple[Share, Share]], Meta(min_length=MIN_CORNERS, max_length=MAX_CORNERS)]
+
+
 class Camera(_Section, frozen=True):
-    """Where video comes from: a live camera, or files to replay, one after the other."""
+    """Where video comes from: a live camera, or files to replay, one after the other; and what it must not see."""
 
     url: str = ""
     replay: list[str] = []
     realtime: bool = True
+    masks: Annotated[list[CameraMask], Meta(max_length=MAX_MASKS)] = []
 
 
 class MotionZone(_Section, frozen=True):
@@ -142,10 +153,10 @@ def _line(text: str, section: list[str], key: str) -> int:
     """The line where `key` of `section` stands, or the section's, or 1."""
     current, best = "", 1
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[\s*([\w.]+)\s*\]", line)
+        header = re.match(r"\s*\[\[?\s*([\w.]+)\s*\]", line)
         if header:
             current = header.group(1)
-            if current in (".".join(section), key):
+            if current in (".".join(section), key, ".".join([*section, key])):
                 best = number
         elif current == ".".join(section) and re.match(rf"\s*\"?{re.escape(key)}\"?\s*[=.]", line):
             return number

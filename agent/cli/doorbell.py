@@ -20,7 +20,7 @@ from agent.cli.output import Options, options, report
 from agent.config import Config
 from agent.core import identity
 from agent.core.encoding import format_time
-from agent.core.errors import Refused
+from agent.core.errors import BadInput, Refused
 from agent.core.timeline import TimeBase, Trust
 from agent.daemon import Doorbell, Running, pinned_requesters
 from agent.recorder_thread import Footage
@@ -66,6 +66,11 @@ async def _live(url: str) -> Footage:
 
 async def _run(opts: Options, config: Config) -> None:
     footage = None
+    if config.camera.masks and (config.camera.url or config.camera.replay):
+        raise BadInput(
+            "camera.masks is set, but masks cannot be burnt into this source's pictures, which come encoded already; "
+            "set masks in the camera itself and take them out here"
+        )
     if config.camera.url:
         footage = await _live(config.camera.url)
     elif config.camera.replay:

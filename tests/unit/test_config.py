@@ -39,6 +39,9 @@ def test_relative_paths_are_the_files(tmp_path: Path) -> None:
         ("[rnig]\nbudget_mb = 100\n", r"doorward.toml:1: .*'rnig'; did you mean 'ring'"),
         ("\n[motion]\nsensitivity = 11\n", r"doorward.toml:3: motion.sensitivity: .*<= 10"),
         ("[motion]\nsensitivity = 'high'\n", r"doorward.toml:2: motion.sensitivity: Expected `int`"),
+        ("[camera]\nmasks = [{ corners = [[0, 0], [1, 1]] }]\n", r"doorward.toml:2: camera.masks: .*length >= 3"),
+        ("[camera]\nmasks = [{ corners = [[0, 0], [1, 0], [1, 2]] }]\n", r"doorward.toml:2: camera.masks: .*<= 1"),
+        ("[camera]\n\n[[camera.masks]]\ncorner = []\n", r"doorward.toml:4: there is no setting 'corner'"),
         ("[motion\n", r"doorward.toml: .*line 1"),
     ],
 )
