@@ -35,6 +35,7 @@ class Kind(Enum):
     """The statement types, each with its `typ` and the most bytes a statement of it may have."""
 
     MANIFEST = ("doorward.manifest.v1", 512 * 1024)
+    CLOCK = ("doorward.clock.v1", 16 * 1024)
     OWNERS = ("doorward.owners.v1", 16 * 1024)
     PAIRED = ("doorward.paired.v1", 4 * 1024)
     SESSION = ("doorward.session.v1", 4 * 1024)

@@ -11,13 +11,17 @@ from enum import Enum
 from agent.core.encoding import format_time, parse_time
 from agent.core.errors import BadInput
 
+KNOWN_WITHIN_NS = 60_000_000_000
+"""A time known worse than this is not known."""
+
 
 class Trust(Enum):
-    """How a clip's UTC was known when it was recorded."""
+    """How a clip's UTC is known: when it was recorded, or since."""
 
     SYNCHRONISED = "synchronised"
     PROVISIONAL = "provisional"  # the clock had not been set since the machine started
     REPLAYED = "replayed"  # whoever replayed the footage named the time
+    CORRECTED = "corrected"  # recorded as provisional, placed since by a clock statement; never in a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class TimeBase:
-    """What a source's clock means: its reading `source_ns` was the moment `utc_ns`."""
+    """What a source's clock means: its reading `source_ns` was the moment `utc_ns`.
+
+    `boot`: the boot whose clock it reads (docs/spec/clock.md), empty where the source has a clock of its own.
+    """
 
     source_ns: int
     utc_ns: int
     trust: Trust
+    boot: str = ""
 
     def utc(self, source_ns: int) -> int:
         """UTC nanoseconds of a reading of the source's clock."""
