@@ -18,6 +18,7 @@ from agent.core.frame import Gap, Track, VideoFormat
 from agent.core.identity import OwnerSet
 from agent.core.sealing import CLIP_LIMIT_NS, RECORDS_LIMIT
 from agent.core.timeline import TimeBase
+from agent.onlooker import Onlooker
 from agent.store.clips import ClipStart, ClipStore
 from agent.store.index import ClipRow
 from agent.store.recording import Fragment, OpenClip
@@ -25,7 +26,7 @@ from agent.store.recording import Fragment, OpenClip
 _LOOK_BACK_NS = 2_000_000_000  # motion may be confirmed a little after it began
 _MEMORY_LIMIT_BYTES = 64 * 1024 * 1024
 _RECORDS_RESERVE = 16
-_CLOSE_RESERVE_BYTES = 1024 * 1024  # manifest and close record still have to fit
+_CLOSE_RESERVE_BYTES = 1024 * 1024  # manifest, poster and close record still have to fit
 
 
 @dataclass(slots=True)
@@ -67,7 +68,8 @@ class Clipper:
     """Writes one source's clips, one at a time. OSError passes through where the disk does not take it.
 
     `pre_roll_ns` is how far back memory reaches, `budget_bytes` the most the ring may take; `owners` gives the owner
-    set in force and its hash; `random` gives random bytes; `finished` hears of every clip that was closed.
+    set in force and its hash; `random` gives random bytes; `finished` hears of every clip that was closed; `onlooker`
+    knows what each shows.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Clipper:
         random: Callable[[int], bytes],
         watcher: ClipWatcher,
         finished: Callable[[RecordedClip], None],
+        onlooker: Onlooker,
     ) -> None:
         self._store = store
         self._pre_roll_ns = pre_roll_ns
@@ -87,6 +90,7 @@ class Clipper:
         self._random = random
         self._watcher = watcher
         self._finished = finished
+        self._onlooker = onlooker
         self._boot = b64u(random(16))
         self._format: VideoFormat | None = None
         self._runs: deque[Run] = deque()
@@ -159,7 +163,10 @@ class Clipper:
         zero = current.origin.pts_ns
         motion_end_ns = max(current.motion_start_ns, current.motion_end_ns)
         gaps = [(gap.start_ns - zero, gap.end_ns - zero, gap.reason) for gap in current.gaps]
-        current.clip.close([(current.motion_start_ns - zero, motion_end_ns - zero)], gaps, labels=[])
+        witnessed = self._onlooker.conclude()
+        if witnessed.poster is not None:
+            current.clip.add_poster(witnessed.poster, witnessed.poster_ns - zero)
+        current.clip.close([(current.motion_start_ns - zero, motion_end_ns - zero)], gaps, witnessed.labels)
         row = current.clip.row
         self._finished(
             RecordedClip(zero, zero + row.end_ns - row.start_ns, current.motion_start_ns, motion_end_ns, row)

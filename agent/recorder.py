@@ -22,6 +22,7 @@ from agent.core.identity import OwnerSet
 from agent.core.motion import Motion, MotionDetector, MotionSettings, Zone
 from agent.core.segmenter import Closed, Opened, Segmenter, SegmenterRules
 from agent.core.timeline import TimeBase
+from agent.onlooker import Onlooker, Sight
 from agent.store.clips import ClipStore
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,9 @@ class Watcher(ClipWatcher, Protocol):
     def moment(self, source_ns: int) -> None:
         """The source has come this far."""
 
+    def clip_shows(self, label: str) -> None:
+        """This label is certain for the clip that is being recorded. Nothing may keep or log it unsealed."""
+
 
 Explain = Callable[[LumaFrame, Motion, MotionDetector], None]
 """Shown every frame, its verdict, and the detector that has just given it."""
@@ -91,6 +95,7 @@ class Recorder:
         random: Callable[[int], bytes],
         watcher: Watcher,
         explain: Explain | None = None,
+        sight: Sight | None = None,
     ) -> None:
         cv2.setNumThreads(1)  # pictures this small gain nothing from a thread a core
         self._settings = settings
@@ -101,9 +106,11 @@ class Recorder:
         self._fragmenter = Fragmenter()
         self._key_ns: int | None = None  # when the last run began that decoding can begin with
         self._report = RecorderReport()
+        self._onlooker = Onlooker(sight)
         self._clipper = Clipper(
-            store, settings.rules.pre_roll_ns, settings.budget_bytes, owners, random, watcher, self._report.add_clip
-        )
+            store, settings.rules.pre_roll_ns, settings.budget_bytes, owners, random, watcher, self._report.add_clip,
+            self._onlooker,
+        )  # fmt: skip
 
     def record(self, source: Iterable[SourceItem], base: TimeBase, stopped: Callable[[], bool]) -> RecorderReport:
         """Record until the source ends or `stopped()`; every clip is closed on return.
@@ -157,6 +164,8 @@ class Recorder:
             self._clipper.moved(frame.time_ns)
         for event in events:
             self._apply(event)
+        for label in self._onlooker.observe(frame, motion):
+            self._watcher.clip_shows(label)
         self._watcher.moment(frame.time_ns)
 
     def _change_format(self, new: VideoFormat) -> None:

@@ -111,5 +111,8 @@ class RecorderThread:
         for each in details:
             Ledger(self._opened.db).note(clock.utc_ns(), "evicted", dict(each))
 
+    def clip_shows(self, label: str) -> None:
+        """Who is to be told of it is not decided yet."""
+
     def moment(self, source_ns: int) -> None:
         self.moment_ns = source_ns

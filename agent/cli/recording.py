@@ -53,6 +53,9 @@ class _Bar:
         for row in rows:
             self._progress.console.print(f"clip {row.id} gave way: the ring is full", highlight=False)
 
+    def clip_shows(self, label: str) -> None:
+        """Sealed in the clip; whoever may see it opens the clip."""
+
     def moment(self, source_ns: int) -> None:
         self._progress.update(self._task, completed=min(source_ns, self._total_ns), clips=self._clips)
 

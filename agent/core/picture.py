@@ -27,6 +27,13 @@ def bgr(picture: Picture, area: Area = WHOLE, *, longest: int) -> npt.NDArray[np
     return np.asarray(cv2.transform(merged, _matrix(picture.full_range, picture.bt709)), np.uint8)
 
 
+def jpeg(picture: Picture, *, longest: int, quality: int = 80) -> bytes:
+    """The whole picture as a JPEG file, at most `longest` pixels a side."""
+    written, data = cv2.imencode(".jpg", bgr(picture, longest=longest), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert written, "a picture in memory can always be encoded"
+    return data.tobytes()
+
+
 def _cut(plane: npt.NDArray[np.uint8], area: Area) -> npt.NDArray[np.uint8]:
     height, width = plane.shape
     left, right = (min(width - 1, max(0, round(area[0] * width))), min(width, max(1, round(area[2] * width))))

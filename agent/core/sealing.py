@@ -25,7 +25,6 @@ from agent.core.errors import BadInput, Corrupt
 from agent.core.frame import Track
 
 CLIP_FORMAT = "doorward.clip.v1"
-ABOUT_FORMAT = "doorward.about.v1"
 SUITE = "X25519-HKDF-SHA256-AES-256-GCM"
 TRUSTS = ("synchronised", "provisional", "replayed")
 
@@ -69,14 +68,6 @@ class ClipHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     boot_us: int
     owners: str
     recipients: list[str]
-
-
-class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The close record's content: what is known of a clip when it ends, for its owners' eyes only."""
-
-    format: str
-    labels: list[str]
-    motion: list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core import statements
+from agent.core.about import write_about
 from agent.core.encoding import b64u, to_json
 from agent.core.frame import Track
 from agent.core.manifest import Clock, Manifest, track_records
 from agent.core.sealing import (
-    ABOUT_FORMAT,
     FLAG_INIT,
     FLAG_KEY,
     TAG_BYTES,
-    About,
     ClipHeader,
     ClipKeys,
     RecordHeader,
@@ -93,10 +92,14 @@ class OpenClip:
         self._end_ns = max(self._end_ns, fragment.start_ns + fragment.duration_ns)
         self._seal(track, FLAG_KEY if fragment.key else 0, fragment)
 
+    def add_poster(self, jpeg: bytes, at_ns: int) -> None:
+        """The clip's picture, of the moment `at_ns` in it (brought within the clip); once, at the end."""
+        moment_ns = min(max(0, at_ns), self._end_ns)
+        self._seal(Track.PICTURE, 0, Fragment(jpeg, key=False, start_ns=moment_ns, duration_ns=0))
+
     def close(self, motion: list[tuple[int, int]], gaps: list[tuple[int, int, str]], labels: list[str]) -> bytes:
         """Close record and manifest; returns the manifest. Times in ns from the clip's time zero."""
-        about = to_json(About(ABOUT_FORMAT, labels, motion))
-        self._seal(Track.ABOUT, 0, Fragment(about, key=False, start_ns=self._end_ns, duration_ns=0))
+        self._seal(Track.ABOUT, 0, Fragment(write_about(labels, motion), False, self._end_ns, duration_ns=0))
         manifest = statements.sign(
             Kind.MANIFEST,
             Manifest(

@@ -204,6 +204,9 @@ def record_vectors() -> dict[str, dict[str, Any]]:
         "record-audio": case(
             "another track's record under its own key", record(2, 3, text), key=secret(2, 3), opens=text
         ),
+        "record-picture": case(
+            "a poster under its own key", record(3, 0, text, flags=0, duration=0), key=secret(3, 0), opens=text
+        ),
         "record-of-neighbour": case("the next record's key", good, key=secret(1, 4)),
         "record-of-other-track": case("the audio key of the same number", good, key=secret(2, 3)),
         "record-commitment": case("one bit of the commitment", flipped(good, 70)),
@@ -223,6 +226,50 @@ def record_vectors() -> dict[str, dict[str, Any]]:
         "record-index-4096": case("beyond the last possible number", record(1, 4096, text), key=secret(1, 4096)),
         "record-length-15": case("shorter than a tag", record(1, 3, text, length=15)),
         "record-too-long": case("a body over 16 MiB", record(1, 3, text, length=16 * 1024 * 1024 + 1)),
+    }
+
+
+def about_vectors() -> dict[str, dict[str, Any]]:
+    def about(labels: Any, motion: Any, **more: Any) -> bytes:
+        return json.dumps({"format": "doorward.about.v1", "labels": labels, "motion": motion} | more).encode()
+
+    def case(reason: str, data: bytes, labels: list[str] | None = None) -> dict[str, Any]:
+        outcome: Any = "corrupt" if labels is None else {"labels": labels}
+        return {"what": "about", "reason": reason, "input": data.hex(), "outcome": outcome}
+
+    good = about(["person", "ring"], [[5, 9]])
+    return {
+        "about": case("as specified", good.ljust(512), ["person", "ring"]),
+        "about-not-rounded": case("the length of version 1.0's writer", good, ["person", "ring"]),
+        "about-nothing": case("no label, no motion", about([], []).ljust(512), []),
+        "about-word-unknown": case("a label of a newer writer", about(["parcel"], []), ["parcel"]),
+        "about-label-capital": case("a capital letter", about(["Person"], [])),
+        "about-label-long": case("33 letters", about(["a" * 33], [])),
+        "about-label-empty": case("no letter", about([""], [])),
+        "about-label-line": case("a line end behind the word", about(["person\n"], [])),
+        "about-label-twice": case("the same label twice", about(["ring", "ring"], [])),
+        "about-labels-16": case("as many as there may be", about([c * 2 for c in "abcdefghijklmnop"], []),
+                                [c * 2 for c in "abcdefghijklmnop"]),
+        "about-labels-17": case("one too many", about([c * 2 for c in "abcdefghijklmnopq"], [])),
+        "about-motion-backwards": case("motion ends before it starts", about([], [[9, 5]])),
+        "about-motion-far": case("motion beyond any clip", about([], [[0, 600 * 10**9 + 1]])),
+        "about-more": case("a name the version does not have", about([], [], more=1)),
+        "about-format": case("another format", about([], []).replace(b"v1", b"v2")),
+        "about-behind": case("something other than spaces behind it", good + b"x"),
+    }  # fmt: skip
+
+
+def poster_vectors() -> dict[str, dict[str, Any]]:
+    def case(reason: str, data: bytes, *, good: bool = False) -> dict[str, Any]:
+        outcome = "accepted" if good else "corrupt"
+        return {"what": "poster", "reason": reason, "input": data.hex(), "outcome": outcome}
+
+    jpeg = b"\xff\xd8\xff\xe0 picture \xff\xd9"
+    return {
+        "poster": case("begins and ends as JPEG files do", jpeg, good=True),
+        "poster-png": case("another kind of picture", b"\x89PNG\r\n\x1a\n"),
+        "poster-cut": case("its end is missing", jpeg[:-2]),
+        "poster-empty": case("nothing", b""),
     }
 
 
@@ -262,7 +309,7 @@ def file_vectors() -> dict[str, dict[str, Any]]:
 
 
 def vectors() -> dict[str, dict[str, Any]]:
-    return header_vectors() | wrap_vectors() | record_vectors() | file_vectors()
+    return header_vectors() | wrap_vectors() | record_vectors() | about_vectors() | poster_vectors() | file_vectors()
 
 
 def main(check: bool) -> int:
