@@ -29,6 +29,7 @@ _TURN = 360 * _NANO
 _CIRCLE_CORNERS = 48
 
 Position = tuple[float, float]  # longitude, latitude: the order of GeoJSON
+_MAX_ACROSS_M = 100_000.0  # sixteen cells in a row measure less
 _Point = tuple[int, int]  # the same in billionths of a degree, longitude unrolled across the 180th meridian
 
 
@@ -124,6 +125,9 @@ def _check_position(position: Position) -> None:
 
 def _cells(corners: list[Position]) -> list[str]:
     points = [(lat, lon) for lon, lat in corners]
+    # Filling a continent with cells before counting them would take all memory there is.
+    if any(h3.great_circle_distance(points[0], p, unit="m") > _MAX_ACROSS_M for p in points):
+        raise BadInput(f"the area is more than {_MAX_ACROSS_M / 1000:.0f} km across; ask for less")
     cells = set(h3.h3shape_to_cells_experimental(h3.LatLngPoly(points), CELL_RESOLUTION, contain="overlap"))
     cells.update(h3.latlng_to_cell(lat, lon, CELL_RESOLUTION) for lat, lon in points)
     if len(cells) > MAX_CELLS:

@@ -47,17 +47,20 @@ def track_records(hashes: dict[Track, list[bytes]]) -> dict[str, list[str]]:
 
 
 def read_manifest(token: bytes, device: Ed25519PublicKey) -> Manifest:
-    """The manifest in `token` if `device` signed it and it is well-formed; else Refused or Corrupt."""
+    """The manifest in `token` if `device` signed it and it is well-formed; else Refused."""
     kid = key_id(statements.raw_public(device))
     manifest = statements.read(statements.Kind.MANIFEST, token, {kid: device}, Manifest)
-    from_b64u(manifest.clip, 16)
-    from_b64u(manifest.header, 32)
     if manifest.ended not in ("closed", "cut") or not set(manifest.records) <= {t.name.lower() for t in Track}:
         raise Refused("malformed", "the manifest names an ending or a track that does not exist")
     if sum(map(len, manifest.records.values())) > RECORDS_LIMIT:
         raise Refused("too-large", f"a clip has at most {RECORDS_LIMIT} records")
-    for track in Track:
-        manifest.hashes(track)
+    try:
+        from_b64u(manifest.clip, 16)
+        from_b64u(manifest.header, 32)
+        for track in Track:
+            manifest.hashes(track)
+    except Corrupt as e:
+        raise Refused("malformed", f"the manifest: {e}") from e
     return manifest
 
 

@@ -88,13 +88,13 @@ def read_pairing(text: str) -> PairingCode:
     """A pairing URL or a typed code; BadInput for anything else."""
     if "://" not in text:
         return PairingCode(None, identity.read_pairing_code(text), None)
-    parts = urlsplit(text)
-    fields = parts.fragment.split(".")
     try:
+        parts = urlsplit(text)
+        fields = parts.fragment.split(".")
         if parts.path != "/pair" or len(fields) != 4 or fields[0] != "1":
             raise Corrupt("it must look like https://NAME.local:8443/pair#1.…")
         return PairingCode(f"{parts.scheme}://{parts.netloc}", from_b64u(fields[1], 16), fields[2])
-    except Corrupt as e:
+    except (Corrupt, ValueError) as e:
         raise BadInput(f"this is not a pairing link: {e}") from e
 
 

@@ -1,0 +1,281 @@
+"""The table of everything that reads bytes from outside, each with good inputs to begin with."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import agent.core
+from agent.adapters.broker import BrokerAddress
+from agent.adapters.stream_open import CameraAddress
+from agent.config import read_config
+from agent.core import area, bundle, encoding, fmp4, h264, hpke, identity, release, request, sealing, statements
+from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused
+from agent.core.identity import recovery_entry
+from agent.core.manifest import read_manifest
+from agent.core.statements import Kind
+from agent.core.timeline import Span, parse_span
+from agent.core.topics import read_transfer_topic, transfer_topic
+from agent.core.transfer import read_get
+from agent.owner import key_file as owner_key_file
+from agent.owner.session import read_pairing
+from agent.requester.asking import read_area
+from agent.store.clips import clip_facts
+from agent.store.ring import Ring
+from tests.answered import AVCC, SPS, SYNTHETIC, answer, synthetic_packets
+from tests.fuzzing import Reader, signed
+from tests.household import HOME, NOW, SECOND, Household, new_keys
+
+CONFIG = Path(__file__).parents[1] / "config" / "doorward.toml"
+READS = ("read", "parse", "open", "split", "from", "unverified", "signer", "verify", "judge", "scan", "unpack")
+
+
+def core_readers() -> set[str]:
+    """The name of every public function of the core that by its name reads, and takes bytes or text first."""
+    found = set()
+    for module in pkgutil.iter_modules(agent.core.__path__):
+        for name, function in inspect.getmembers(import_module(f"agent.core.{module.name}"), inspect.isfunction):
+            if function.__module__ != f"agent.core.{module.name}" or name.split("_")[0] not in READS:
+                continue
+            kinds = [str(p.annotation) for p in inspect.signature(function).parameters.values()]
+            if any(kind.startswith(("bytes", "str")) for kind in kinds):
+                found.add(f"{module.name}.{name}")
+    return found
+
+
+def readers(folder: Path) -> list[Reader]:
+    """Everything there is to fuzz; `folder` holds the files some of them need."""
+    home = Household.at(folder / "home")
+    return [
+        *_texts(),
+        *_video(),
+        *_clips(home),
+        *_people(home),
+        *_asking(home),
+        *_deciding(home),
+        *_answering(folder),
+        *_files(folder),
+    ]
+
+
+def _statement(
+    name: str, kind: Kind, key: Any, token: bytes, take: Callable[[bytes], object], error: type[DoorwardError] = Refused
+) -> list[Reader]:
+    """One reader of a statement as two targets: the envelope as bytes, the payload as JSON signed again."""
+    payload = encoding.from_b64u(token.split(b".")[1].decode())
+    return [
+        Reader(name, take, error, [token]),
+        Reader(f"{name} (signed)", lambda data: take(signed(kind, key, data)), error, [payload], as_json=True),
+    ]
+
+
+def _as_text(take: Callable[[str], object]) -> Callable[[bytes], object]:
+    return lambda data: take(data.decode("utf-8", "replace"))
+
+
+def _texts() -> list[Reader]:
+    code, pairing = identity.recovery_code(bytes(16)), identity.pairing_code(bytes(16))
+    text: list[tuple[str, Callable[[str], object], type[Exception], list[str]]] = [
+        ("encoding.from_b64u", encoding.from_b64u, Corrupt, ["AAAA", "_-8"]),
+        (
+            "encoding.parse_time",
+            encoding.parse_time,
+            BadInput,
+            ["2026-11-23T18:00:00.25Z", "2026-11-23T18:00:00+01:00"],
+        ),
+        ("timeline.parse_span", _span, BadInput, ["2026-11-23T18:00:00Z 2026-11-23T19:00:00Z"]),
+        ("identity.read_recovery_code", identity.read_recovery_code, BadInput, [code]),
+        ("identity.read_pairing_code", identity.read_pairing_code, BadInput, [pairing]),
+        ("topics.read_transfer_topic", read_transfer_topic, Refused, [transfer_topic("A" * 22, "B" * 22, "get")]),
+        ("owner.read_pairing", read_pairing, BadInput, ["https://door.local:8443/pair#1.AAAAAAAAAAAAAAAAAAAAAA.B.C"]),
+        ("broker.BrokerAddress", BrokerAddress.parse, BadInput, ["mqtts://user:word@broker.example:8883"]),
+        ("camera.CameraAddress", CameraAddress.parse, BadInput, ["rtsp://user:word@camera.example:554/stream"]),
+    ]
+    return [Reader(name, _as_text(take), error, [s.encode() for s in seeds]) for name, take, error, seeds in text]
+
+
+def _span(text: str) -> object:
+    start, _, end = text.partition(" ")
+    return parse_span(start, end)
+
+
+def _video() -> list[Reader]:
+    cutter = fmp4.Fragmenter()
+    runs = [run for packet in synthetic_packets(4, 60) for run in cutter.push(packet)] + cutter.flush()
+    fragment = fmp4.render_fragment(runs[1], SYNTHETIC, runs[0].origin, 2)
+    packet = synthetic_packets(1, 60)[0].data
+    return [
+        Reader("fmp4.parse_fragment", fmp4.parse_fragment, Corrupt, [fragment]),
+        Reader("fmp4.parse_init", fmp4.parse_init, Corrupt, [fmp4.init_segment(SYNTHETIC)]),
+        Reader("h264.split_annexb", h264.split_annexb, BadInput, [b"\0\0\0\1\x67abc\0\0\1\x68d"]),
+        Reader("h264.split_lengths", h264.split_lengths, BadInput, [packet]),
+        Reader("h264.parse_configuration", h264.parse_configuration, BadInput, [AVCC]),
+        Reader("h264.parse_sps", h264.parse_sps, BadInput, [SPS]),
+    ]
+
+
+def _clips(home: Household) -> list[Reader]:
+    row = home.record_clip(seconds=3, size=60)
+    stored = home.clips.ring.read(row.sequence)
+    keys = sealing.ClipKeys(
+        sealing.unwrap_clip_key(stored.header, stored.wraps, home.owner.opens), sealing.header_hash(stored.header)
+    )
+    data = stored.path.read_bytes()
+    first = stored.records[0]
+    record = data[first.offset : first.offset + first.header.total_bytes]
+    secret = keys.record_secret(first.header.track, first.header.index)
+    assert stored.manifest is not None
+    return [
+        Reader("sealing.read_header", sealing.read_header, Corrupt, [stored.header], as_json=True),
+        Reader("sealing.parse_record", sealing.parse_record, Corrupt, [record]),
+        Reader("sealing.open_record", lambda d: sealing.open_record(secret, d), Corrupt, [record]),
+        Reader("sealing.open_record (keys)", lambda d: sealing.open_record(d, record), Corrupt, [secret]),
+        Reader("ring.read", _ring_reader(home), Corrupt, [data]),
+        *_statement(
+            "manifest.read_manifest", Kind.MANIFEST, home.device, stored.manifest,
+            lambda token: read_manifest(token, home.device.public_key()),
+        ),
+    ]  # fmt: skip
+
+
+def _ring_reader(home: Household) -> Callable[[bytes], object]:
+    ring = Ring(home.state.root / "another")
+    path = ring.path(1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def take(data: bytes) -> object:
+        path.write_bytes(data)
+        return ring.read(1)
+
+    return take
+
+
+def _people(home: Household) -> list[Reader]:
+    sealed = hpke.seal(b"film", home.requester.opens_public, b"info")
+    trusted = identity.public_key(home.requester.signs_public)
+    statement = home.requester_statement
+    return [
+        Reader("hpke.open_sealed", lambda d: hpke.open_sealed(d, home.requester.opens, b"info"), Corrupt, [sealed]),
+        Reader("statements.signer", lambda d: statements.signer(Kind.REQUESTER, d), Refused, [statement]),
+        Reader("statements.verify", lambda d: statements.verify(Kind.REQUESTER, d, trusted), Refused, [statement]),
+        *_statement(
+            "statements.read", Kind.REQUESTER, home.requester.signs, statement,
+            lambda token: statements.read(Kind.REQUESTER, token, trusted, identity.RequesterStatement),
+        ),
+        *_statement(
+            "statements.unverified", Kind.REQUESTER, home.requester.signs, statement,
+            lambda token: statements.unverified(Kind.REQUESTER, token, identity.RequesterStatement),
+        ),
+        *_statement(
+            "identity.read_requester_statement", Kind.REQUESTER, home.requester.signs, statement,
+            identity.read_requester_statement,
+        ),
+        *_statement(
+            "identity.read_owner_set", Kind.OWNERS, home.owner.signs, home.owner_set_statement,
+            lambda token: identity.read_owner_set(token, home.device_id),
+        ),
+    ]  # fmt: skip
+
+
+def _asking(home: Household) -> list[Reader]:
+    pinned = {home.requester.kid: identity.read_requester_statement(home.requester_statement)}
+    token, _ = home.request(Span(NOW - 3600 * SECOND, NOW - 1800 * SECOND))
+    known = request.Circumstances(
+        NOW + SECOND, HOME, pinned, frozenset(), False, lambda _: False, lambda *_: 0, lambda *_: 0, lambda _: ["clip"]
+    )
+    return [
+        *_statement("request.judge", Kind.REQUEST, home.requester.signs, token, lambda t: request.judge(t, known)),
+    ]
+
+
+def _deciding(home: Household) -> list[Reader]:
+    row = home.record_clip(NOW + 100 * SECOND)
+    _, asked = home.admit(Span(NOW - 900 * SECOND, NOW + 106 * SECOND))
+    stored = home.clips.ring.read(row.sequence)
+    facts = clip_facts(stored)
+    hh = sealing.header_hash(stored.header)
+    keys = sealing.ClipKeys(sealing.unwrap_clip_key(stored.header, stored.wraps, home.owner.opens), hh)
+    part = release.share_clip(facts, asked.span, sound=True)
+    assert part is not None
+    decision = release.build_decision(asked, home.device_id, [part], now_ns=NOW, undo_ns=0)
+    token = release.sign_decision(decision, home.owner.signs)
+    (sealed,) = release.seal_releases(token, decision, [keys], home.requester.opens_public)
+
+    def judge(data: bytes, releases: list[bytes]) -> object:
+        return release.judge_decision(
+            data, releases, owners=home.owner_set, device=home.device_id, asked=asked, clips={row.id: facts}, now_ns=NOW
+        )
+
+    deciders, opens = home.owner_set.deciders(), home.requester.opens
+    return [
+        *_statement(
+            "release.read_decision", Kind.DECISION, home.owner.signs, token,
+            lambda t: release.read_decision(t, deciders),
+        ),
+        *_statement("release.judge_decision", Kind.DECISION, home.owner.signs, token, lambda t: judge(t, [sealed])),
+        Reader("release.judge_decision (releases)", lambda d: judge(token, [d]), Refused, [sealed]),
+        Reader("release.open_release", lambda d: release.open_release(token, part, d, opens), Corrupt, [sealed]),
+    ]  # fmt: skip
+
+
+def _answering(folder: Path) -> list[Reader]:
+    requester = folder / "requester"
+    requester.mkdir()
+    answered = answer(requester, seconds=8, packet_bytes=60)
+    offered = answered.offer
+    said = bundle.Receipt(
+        offered.transfer, offered.request, offered.decision,
+        encoding.b64u(statements.digest(answered.offer_token)), offered.size, encoding.format_time(NOW),
+    )  # fmt: skip
+    signs = answered.identity.keys.signs
+    receipt = statements.sign(Kind.RECEIPT, said, signs)
+    end = statements.sign(
+        Kind.END, bundle.End(offered.transfer, offered.request, "stopped", said.received), answered.device
+    )
+    return [
+        *_statement("bundle.read_offer", Kind.OFFER, answered.device, answered.offer_token, bundle.read_offer),
+        *_statement("bundle.read_end", Kind.END, answered.device, end, lambda t: bundle.read_end(t, offered)),
+        *_statement(
+            "bundle.read_receipt", Kind.RECEIPT, signs, receipt,
+            lambda t: bundle.read_receipt(t, answered.offer_token, identity.public_key(statements.raw_public(signs))),
+        ),
+        Reader("transfer.read_get", lambda d: read_get(d, 40), Refused, [b'{"seq":1,"ranges":[[0,3]]}'], as_json=True),
+    ]  # fmt: skip
+
+
+def _any_json(data: bytes) -> object:
+    return encoding.from_json(data, area.Polygon | area.Circle, "the area")  # type: ignore[arg-type]
+
+
+def _files(folder: Path) -> list[Reader]:
+    def through(name: str, take: Callable[[Path], object]) -> Callable[[bytes], object]:
+        path = folder / name
+
+        def write_and_take(data: bytes) -> object:
+            path.write_bytes(data)
+            return take(path)
+
+        return write_and_take
+
+    keys = new_keys()
+    owner_key_file.write(
+        folder / "good.key", owner_key_file.make("phone", bytes(64), recovery_entry(keys), None, bytes(48)), new=True
+    )
+    key_data = (folder / "good.key").read_bytes()
+    polygon = b'{"type":"Polygon","coordinates":[[[16.37,48.2],[16.38,48.2],[16.38,48.21],[16.37,48.21],[16.37,48.2]]]}'
+    return [
+        Reader(
+            "asking.read_area", through("area", lambda p: _in_use(read_area(str(p)))), BadInput, [polygon], as_json=True
+        ),
+        Reader("encoding.from_json", _any_json, Corrupt, [polygon], as_json=True),
+        Reader("owner.key_file", through("key", owner_key_file.read), BadInput, [key_data], as_json=True),
+        Reader("config", through("doorward.toml", read_config), BadInput, [CONFIG.read_bytes()]),
+    ]
+
+
+def _in_use(shape: area.Area) -> object:
+    return shape.contains(48.2, 16.37), shape.cells(), shape.square_miles()
