@@ -85,7 +85,7 @@ class Requesters(_Section, frozen=True):
 
 
 class Consent(_Section, frozen=True):
-    """How long a yes can be taken back before anything leaves, in seconds."""
+    """How long a yes can be taken back at least before anything leaves, in seconds."""
 
     undo_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
 

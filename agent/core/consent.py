@@ -64,6 +64,18 @@ NEEDS_CLIPS = frozenset({State.ASKED, State.AGREED, State.HELD, State.SENDING})
 """States in which the request's clips are held in the ring."""
 
 
+DRAW_BYTES = 4
+
+
+def window_ns(undo_ns: int, draw: bytes) -> int:
+    """How long a yes waits: the undo window and up to half of it more, as the random `draw` (4 bytes) says.
+
+    The owner can take the yes back during all of it. Whoever watches the broker cannot count back from the first
+    byte to the moment somebody at home pressed Share. A window of 0 has no delay. Source: docs/spec/decision.md.
+    """
+    return undo_ns + (undo_ns // 2 * int.from_bytes(draw, "big") >> 8 * DRAW_BYTES)
+
+
 def after(state: State, event: Event) -> State:
     """The state that follows; Refused("not-asked") if `event` cannot happen in `state`."""
     try:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core import statements
 from agent.core.audit import check_chain
 from agent.core.bundle import Offer
-from agent.core.consent import Event, State
+from agent.core.consent import DRAW_BYTES, Event, State, window_ns
 from agent.core.encoding import b64u, format_time, from_b64u, from_json, key_id, new_id, parse_time
 from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
 from agent.core.identity import OwnerSet
@@ -246,8 +246,11 @@ class Desk:
             owner=owner,
             transfer=new_id(self._random(16)),
             now_ns=now,
-            undo_until_ns=max(now + self._home.undo_ns, parse_time(judged.not_before)),
+            undo_until_ns=max(now + self._window_ns(), parse_time(judged.not_before)),
         )
+
+    def _window_ns(self) -> int:
+        return window_ns(self._home.undo_ns, self._random(DRAW_BYTES))
 
     def undo(self, request: str) -> RequestRow:
         """Take a yes back while nothing has left."""
@@ -260,7 +263,7 @@ class Desk:
     def resume(self, request: str) -> RequestRow:
         """Let it run again, from its beginning."""
         now = self._now()
-        return self._moved(self._ledger.resume(request, now, now + self._home.undo_ns))
+        return self._moved(self._ledger.resume(request, now, now + self._window_ns()))
 
     def stop(self, request: str) -> RequestRow:
         """Send nothing more."""

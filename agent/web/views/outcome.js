@@ -106,7 +106,7 @@ function plain(title, text) {
 /** @param {Scene} scene */
 function agreed({ app, detail, act, signal }) {
   const until = Number(parseTime(detail.row.undo_until ?? detail.row.received) / 1_000_000n);
-  const whole = Math.max(app.status.undo_s, 1);
+  const whole = Math.max((until - app.nowMs()) / 1000, app.status.undo_s, 1);
   const seconds = h("strong", { class: "seconds" });
   const ring = h("progress", { class: "countdown", max: whole, "aria-hidden": "true" });
   const text = h("p", { role: "timer" }, "Sending begins in ", seconds, ".");
