@@ -121,6 +121,7 @@ class Doorbell:
                     group.create_task(self._converse()),
                     group.create_task(self._sending.run()),
                     group.create_task(self._record()),
+                    group.create_task(self._intake.run()),
                 ]
                 ready(Running(f"http://{shown}:{port}", opened.recovery_code))
                 await self.stopped.wait()
@@ -154,7 +155,10 @@ class Doorbell:
             clock.boot_ns,
         )  # fmt: skip
         place = (config.doorbell.latitude, config.doorbell.longitude)
-        self._intake = Intake(self._ledger, clips.index, place, self._pinned, self.bulletin, clock.utc_ns)
+        self._intake = Intake(
+            self._ledger, clips.index, place, self._pinned, self.bulletin, clock.utc_ns, clock.minute_of_day,
+            self.look_again,
+        )  # fmt: skip
         home = Home(
             name=config.doorbell.name,
             longitude=place[1],

@@ -175,6 +175,7 @@ def a_request(identity: RequesterIdentity, now_ns: int, **changes: str) -> tuple
         key=identity.said.opens,
         purpose=changes.get("purpose", "Investigation & trial"),
         retention="Two years",
+        replaces="",
     )
     token, _ = sign_request(said, identity.keys.signs, now_ns=now_ns)
     identity.keep_request(token)

@@ -118,7 +118,7 @@ class Household:
         clip.close([(2 * SECOND, 5 * SECOND)], [], [])
         return clip.row
 
-    def request(self, span: Span, case: str = "24-118") -> tuple[bytes, FootageRequest]:
+    def request(self, span: Span, case: str = "24-118", replaces: str = "") -> tuple[bytes, FootageRequest]:
         """A request that a requester signed for this home."""
         said = FootageRequest(
             id=new_id(secrets.token_bytes(16)),
@@ -134,6 +134,7 @@ class Household:
             key=b64u(self.requester.opens_public),
             purpose="Investigation",
             retention="Two years",
+            replaces=replaces,
         )
         return sign_request(said, self.requester.signs, now_ns=max(NOW, span.end_ns))[0], said
 

@@ -21,7 +21,7 @@ from agent.core.errors import BadInput
 from agent.core.timeline import parse_span
 from agent.requester import folder as names
 from agent.requester import key_file
-from agent.requester.asking import CONNECT_S, Question, ask, read_area
+from agent.requester.asking import CONNECT_S, Question, ask, read_area, withdraw
 from agent.requester.evidence import Check, Evidence
 from agent.requester.folder import TransferFolder
 from agent.requester.opening import verify_folder
@@ -88,6 +88,9 @@ def init(context: click.Context, agency: str, identity_path: Path) -> None:
 @click.option("--officer", default="", metavar="TEXT", help="Who asks.")
 @click.option("--purpose", default="", metavar="TEXT", help="What the footage is for.")
 @click.option("--retention", default="", metavar="TEXT", help="How long it will be kept.")
+@click.option(
+    "--replaces", default="", metavar="R", help="Withdraw this request of yours; the new one takes its place."
+)
 @click.pass_context
 def ask_command(
     context: click.Context,
@@ -111,6 +114,20 @@ def ask_command(
         console.print("Only a yes is ever heard; 'doorward requester receive' takes what is released.")
 
     report(options(context), document, human)
+
+
+@requester.command("withdraw")
+@click.argument("request")
+@_identity
+@_broker
+@_ca
+@click.pass_context
+def withdraw_command(context: click.Context, request: str, identity_path: Path, url: str, ca: Path | None) -> None:
+    """Take a request back. Who was asked sees that; what has arrived already is not undone."""
+    identity = key_file.load(identity_path)
+    gone = asyncio.run(withdraw(identity, BrokerAddress.parse(url, ca_file=ca), request, utc_ns()))
+    document = {"request": gone.id, "hash": gone.hash, "cells": gone.cells}
+    report(options(context), document, lambda console: console.print(f"Withdrawn: request {gone.id}."))
 
 
 @requester.command()

@@ -230,7 +230,7 @@ def read_end(token: bytes, offered: Offer) -> End:
     end = statements.read(Kind.END, token, keys, End)
     if end.transfer != offered.transfer or end.request != offered.request:
         raise Refused("wrong-transfer", "the end of a transfer names another transfer than the one it was sent for")
-    if end.reason not in ("stopped", "lapsed"):
+    if end.reason not in ("stopped", "lapsed", "withdrawn"):
         raise Refused("malformed", f"a transfer does not end because of '{end.reason[:20]}'")
     return end
 

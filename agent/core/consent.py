@@ -22,6 +22,7 @@ class State(Enum):
     STOPPED = "stopped"
     DELIVERED = "delivered"
     LAPSED = "lapsed"  # agreed, but never fetched in time
+    WITHDRAWN = "withdrawn"  # the requester took it back, or asks anew in its place
 
 
 class Event(Enum):
@@ -36,28 +37,42 @@ class Event(Enum):
     STOP = "stop"
     RECEIPT = "receipt"
     EXPIRE = "expire"
+    WITHDRAW = "withdraw"
 
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
-    State.ASKED: {Event.SHARE: State.AGREED, Event.DECLINE: State.DECLINED, Event.EXPIRE: State.EXPIRED},
+    State.ASKED: {
+        Event.SHARE: State.AGREED,
+        Event.DECLINE: State.DECLINED,
+        Event.EXPIRE: State.EXPIRED,
+        Event.WITHDRAW: State.WITHDRAWN,
+    },
     State.AGREED: {
         Event.UNDO: State.ASKED,
         Event.HOLD: State.HELD,
         Event.UNDO_OVER: State.SENDING,
         Event.STOP: State.STOPPED,
+        Event.WITHDRAW: State.WITHDRAWN,
     },
     State.HELD: {
         Event.UNDO: State.ASKED,
         Event.RESUME: State.AGREED,
         Event.STOP: State.STOPPED,
         Event.EXPIRE: State.EXPIRED,
+        Event.WITHDRAW: State.WITHDRAWN,
     },
-    State.SENDING: {Event.STOP: State.STOPPED, Event.RECEIPT: State.DELIVERED, Event.EXPIRE: State.LAPSED},
+    State.SENDING: {
+        Event.STOP: State.STOPPED,
+        Event.RECEIPT: State.DELIVERED,
+        Event.EXPIRE: State.LAPSED,
+        Event.WITHDRAW: State.WITHDRAWN,
+    },
     State.DECLINED: {},
     State.EXPIRED: {},
     State.STOPPED: {},
     State.DELIVERED: {},
     State.LAPSED: {},
+    State.WITHDRAWN: {},
 }
 
 NEEDS_CLIPS = frozenset({State.ASKED, State.AGREED, State.HELD, State.SENDING})

@@ -92,6 +92,8 @@ class RequestRow(_Message, frozen=True):
     undo_until: str | None
     sent_bytes: int
     total_bytes: int
+    declined_by: str | None = None
+    replaces: str | None = None
 
 
 class Requests(_Message, frozen=True):

@@ -19,6 +19,7 @@ from agent.core.area import Area
 from agent.core.encoding import ID_BYTES, NS_PER_S, check_id, from_b64u, parse_time
 from agent.core.errors import BadInput, Corrupt, Refused
 from agent.core.identity import RequesterStatement
+from agent.core.settings import DeclineRules, rule_against
 from agent.core.statements import Kind
 from agent.core.timeline import Span
 
@@ -50,7 +51,7 @@ class Asker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FootageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Payload of `doorward.request.v1`. Times RFC 3339 UTC."""
+    """Payload of `doorward.request.v1`. Times RFC 3339 UTC; `replaces`: hash (b64u) of an earlier request, or ""."""
 
     id: str
     requester: Asker
@@ -65,6 +66,7 @@ class FootageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str
     purpose: str
     retention: str
+    replaces: str
 
     @property
     def span(self) -> Span:
@@ -81,6 +83,8 @@ class Circumstances:
     pinned: Mapping[str, RequesterStatement]  # by kid of `signs`
     blocked: frozenset[str]  # kids of requesters the owner wants to hear nothing from
     paused: bool
+    decline: DeclineRules
+    asker_of: Callable[[str], str | None]  # hash of a request (b64u) → kid of who asked it here
     seen: Callable[[str], bool]  # request id → seen before
     asked_for_case: Callable[[str, str], int]  # requester kid, case number → requests so far
     asked_since: Callable[[str, int], int]  # requester kid, UTC ns → requests since then
@@ -89,12 +93,16 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A request that passed: its payload, the hash of its statement, who asks, and the clips it is about."""
+    """A request that passed: its payload, the hash of its statement, who asks, and the clips it is about.
+
+    `declined_by`: the owner's rule that answers it with no, unseen (agent/core/settings.py).
+    """
 
     request: FootageRequest
     hash: bytes
     requester: RequesterStatement
     clips: tuple[str, ...]
+    declined_by: str | None
 
 
 def judge(token: bytes, known: Circumstances) -> Judged:
@@ -117,6 +125,8 @@ def judge(token: bytes, known: Circumstances) -> Judged:
         raise Refused("paused", "the owner has paused all requests")
     if known.seen(request.id):
         raise Refused("replayed", "this request was received before")
+    if request.replaces and known.asker_of(request.replaces) not in (None, requester.id):
+        raise Refused("wrong-replaced", "the request replaces one that somebody else asked")
     if known.asked_for_case(requester.id, request.case_number) >= REQUESTS_PER_CASE:
         raise Refused("case-limit", f"this requester has asked {REQUESTS_PER_CASE} times in this case already")
     if known.asked_since(requester.id, known.now_ns - WEEK_NS) >= REQUESTS_PER_WEEK:
@@ -124,7 +134,7 @@ def judge(token: bytes, known: Circumstances) -> Judged:
     clips = tuple(known.clips(request.span))
     if not clips:
         raise Refused("no-clips", "nothing was recorded in the time asked about")
-    return Judged(request, statements.digest(token), requester, clips)
+    return Judged(request, statements.digest(token), requester, clips, rule_against(known.decline, request))
 
 
 def check_rules(request: FootageRequest, now_ns: int) -> None:
@@ -145,6 +155,10 @@ def check_rules(request: FootageRequest, now_ns: int) -> None:
         )
     if span.end_ns > now_ns + CLOCK_SLACK_NS:
         raise Refused("future-span", "the time asked about ends in the future")
+    try:
+        request.area.check()
+    except BadInput as e:
+        raise Refused("area-shape", str(e)) from e
     size = request.area.square_miles()
     if not MIN_SQUARE_MILES <= size <= MAX_SQUARE_MILES:
         raise Refused(
@@ -158,6 +172,8 @@ def check_shape(request: FootageRequest) -> None:
     check_id(request.id)
     from_b64u(request.requester.id, ID_BYTES)
     from_b64u(request.key, 32)
+    if request.replaces:
+        from_b64u(request.replaces, 32)
     for name, limit in TEXT_LIMITS.items():
         _check_text(name, getattr(request, name), limit, empty=name in _OPTIONAL)
     for name in ("agency", "officer", "contact"):
@@ -169,7 +185,6 @@ def check_shape(request: FootageRequest) -> None:
             raise BadInput(f"the time '{text[:40]}' must be in UTC, with Z")
     if parse_time(request.span_to) < parse_time(request.span_from):
         raise BadInput("the time asked about ends before it begins")
-    request.area.check()
 
 
 def sign_request(request: FootageRequest, key: Ed25519PrivateKey, *, now_ns: int) -> tuple[bytes, list[str]]:

@@ -41,6 +41,7 @@ class Kind(Enum):
     SESSION = ("doorward.session.v1", 4 * 1024)
     REQUESTER = ("doorward.requester.v1", 4 * 1024)
     REQUEST = ("doorward.request.v1", 64 * 1024)
+    WITHDRAWAL = ("doorward.withdrawal.v1", 4 * 1024)
     DECISION = ("doorward.decision.v1", 64 * 1024)
     OFFER = ("doorward.offer.v1", 96 * 1024)
     END = ("doorward.end.v1", 4 * 1024)
@@ -75,6 +76,15 @@ def sign(kind: Kind, payload: msgspec.Struct, key: Ed25519PrivateKey) -> bytes:
 def signer(kind: Kind, token: bytes) -> str:
     """The kid the statement claims, unverified: only good for looking up which trusted key to verify with."""
     return _split(kind, token)[0].kid
+
+
+def claims(kind: Kind, token: bytes) -> bool:
+    """Whether `token` calls itself a statement of this kind: where two kinds share a topic."""
+    try:
+        _split(kind, token)
+    except Refused:
+        return False
+    return True
 
 
 def verify(kind: Kind, token: bytes, keys: Mapping[str, Ed25519PublicKey]) -> bytes:

@@ -195,6 +195,8 @@ class Desk:
             undo_until=format_time(row.undo_until_ns) if waiting and row.undo_until_ns is not None else None,
             sent_bytes=min(sent, total) if total else sent,
             total_bytes=total,
+            declined_by=row.rule,
+            replaces=row.replaces,
         )
 
     def audit(self, after: int, limit: int) -> AuditPage:

@@ -1,11 +1,13 @@
 """What the broker brings: judged, stored with a hold on its clips, and only then shown to the owner. Never answered.
 
+Withdrawals come the same way. In the owner's quiet hours a request is stored and nobody is told of it until they end.
 Refusals are named in the audit chain. Anybody at the broker can send junk, or a signed request again and again, and a
 flood must not fill the disk through the log: so many refusals an hour are written down. Source: docs/spec/request.md.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,11 +16,13 @@ from agent.core import statements
 from agent.core.audit import Details
 from agent.core.consent import State
 from agent.core.encoding import b64u, parse_time
-from agent.core.errors import Refused
-from agent.core.identity import RequesterStatement
+from agent.core.errors import BadInput, Refused, Unavailable
+from agent.core.identity import RequesterStatement, read_requester_statement
 from agent.core.request import Circumstances, Judged
+from agent.core.settings import Settings, is_quiet
 from agent.core.statements import Kind
 from agent.core.timeline import Span
+from agent.core.withdrawal import judge_withdrawal
 from agent.disclosure.bulletin import Bulletin
 from agent.store.index import Index
 from agent.store.ledger import Ledger, RequestRow
@@ -26,12 +30,17 @@ from agent.store.ledger import Ledger, RequestRow
 log = logging.getLogger(__name__)
 
 REFUSALS_NOTED_AN_HOUR = 60
+_QUIET_LOOK_S = 20.0
 _HOUR_NS = 3600 * 1_000_000_000
 _UNSIGNED = frozenset({"too-large", "unknown-requester", "bad-signature"})
 
 
 class Intake:
-    """Judges requests for one home. `pinned`: requester kid → its statement, as bytes and as read."""
+    """Judges requests for one home. `pinned`: requester kid → its statement, as bytes and as read.
+
+    `minute_of_day`: of UTC ns in an IANA zone, BadInput where that is unknown. `withdrawn` is called after a request
+    that may be on its way out was taken back.
+    """
 
     def __init__(
         self,
@@ -41,6 +50,8 @@ class Intake:
         pinned: Mapping[str, tuple[bytes, RequesterStatement]],
         bulletin: Bulletin,
         now: Callable[[], int],
+        minute_of_day: Callable[[int, str], int],
+        withdrawn: Callable[[], None],
     ) -> None:
         self._ledger = ledger
         self._index = index
@@ -48,27 +59,87 @@ class Intake:
         self._pinned = dict(pinned)
         self._bulletin = bulletin
         self._now = now
+        self._minute_of_day = minute_of_day
+        self._withdrawn = withdrawn
         self._hour = 0
         self._refusals = 0
 
     def on_request(self, token: bytes) -> None:
-        """One message from an `area/…/request` topic."""
+        """One message from an `area/…/request` topic: a request, or the withdrawal of one."""
         now = self._now()
         try:
-            judged = rules.judge(token, self._circumstances(now))
+            if statements.claims(Kind.WITHDRAWAL, token):
+                self._withdraw(token, now)
+                return
+            settings = self._ledger.settings()
+            judged = rules.judge(token, self._circumstances(now, settings))
         except Refused as e:
             self._refuse(e, token, now)
             return
-        self._admit(judged, token, now)
-        self._bulletin.tell("requests", judged.request.id)
+        except Unavailable as e:
+            log.error("a request was put before nobody: %s", e)
+            return
+        row = self._admit(judged, token, now)
+        if row.replaces:
+            self._withdrawn()
+            self._bulletin.tell("requests", row.replaces)
+        if row.rule:
+            self._bulletin.tell("requests", row.id)
+        elif not self._is_quiet(settings, now):
+            self._prompt(row, now)
 
-    def _circumstances(self, now: int) -> Circumstances:
+    async def run(self) -> None:
+        """Until cancelled: asks the owner what came in quiet hours, once they are over."""
+        while True:
+            self.prompt_due()
+            await asyncio.sleep(_QUIET_LOOK_S)
+
+    def prompt_due(self) -> None:
+        """Tell of requests stored in quiet hours, unless it is still quiet."""
+        waiting = self._ledger.unprompted()
+        now = self._now()
+        if waiting and not self._is_quiet(self._ledger.settings(), now):
+            for row in waiting:
+                self._prompt(row, now)
+
+    def _prompt(self, row: RequestRow, now: int) -> None:
+        self._ledger.prompted(row.id, now)
+        self._bulletin.tell("requests", row.id)
+
+    def _is_quiet(self, settings: Settings, now: int) -> bool:
+        if settings.quiet is None:
+            return False
+        try:
+            return is_quiet(settings.quiet, self._minute_of_day(now, settings.quiet.zone))
+        except BadInput as e:
+            log.error("the quiet hours cannot be kept: %s", e)
+            return False
+
+    def _withdraw(self, token: bytes, now: int) -> None:
+        said = judge_withdrawal(token, self._asked_before, self._asker_of)
+        row = self._ledger.by_hash(said.request)
+        assert row is not None, "a judged withdrawal names a request that is here"
+        self._ledger.withdraw(row.id, token, now)
+        self._withdrawn()
+        self._bulletin.tell("requests", row.id)
+
+    def _asker_of(self, request_hash: str) -> str | None:
+        row = self._ledger.by_hash(request_hash)
+        return row.requester if row else None
+
+    def _asked_before(self, kid: str) -> RequesterStatement | None:
+        statement = self._ledger.requester_statement(kid)
+        return read_requester_statement(statement) if statement else None
+
+    def _circumstances(self, now: int, settings: Settings) -> Circumstances:
         return Circumstances(
             now_ns=now,
             home=self._home,
             pinned={kid: statement for kid, (_, statement) in self._pinned.items()},
-            blocked=frozenset(),
-            paused=False,
+            blocked=settings.blocks(),
+            paused=settings.is_paused(now),
+            decline=settings.decline,
+            asker_of=self._asker_of,
             seen=self._ledger.seen,
             asked_for_case=lambda requester, case: self._ledger.count_requests(requester, case_number=case),
             asked_since=self._ledger.count_requests,
@@ -86,12 +157,14 @@ class Intake:
         if self._refusals > REFUSALS_NOTED_AN_HOUR:
             return
         details: Details = {"reason": refusal.reason}
+        kind = Kind.WITHDRAWAL if statements.claims(Kind.WITHDRAWAL, token) else Kind.REQUEST
         if refusal.reason not in _UNSIGNED:
-            details["requester"] = statements.signer(Kind.REQUEST, token)
-        self._ledger.note(now, "request-refused", details)
+            details["requester"] = statements.signer(kind, token)
+        self._ledger.note(now, "request-refused" if kind is Kind.REQUEST else "withdrawal-refused", details)
 
-    def _admit(self, judged: Judged, token: bytes, now: int) -> None:
+    def _admit(self, judged: Judged, token: bytes, now: int) -> RequestRow:
         said = judged.request
+        replaced = self._ledger.by_hash(said.replaces) if said.replaces else None
         sequences = [row.sequence for row in self._index.overlapping(said.span)]
         row = RequestRow(
             id=said.id,
@@ -107,6 +180,8 @@ class Intake:
             state=State.ASKED,
             decision=None,
             undo_until_ns=None,
+            rule=judged.declined_by,
+            replaces=replaced.id if replaced else None,
         )
         self._ledger.admit(row, sequences)
-        self._ledger.note(now, "prompted", {"request": said.id})
+        return row

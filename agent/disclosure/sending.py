@@ -93,6 +93,7 @@ class Sending:
         for live in list(self._live.values()):
             state = self._ledger.request(live.request.id).state
             if state is not State.SENDING:
+                self._note(live)
                 self._drop(live)
         self._wake.set()
 

@@ -17,8 +17,10 @@ from agent.core.area import Area, Circle, Polygon
 from agent.core.encoding import b64u, format_time, new_id
 from agent.core.errors import BadInput
 from agent.core.request import MAX_LIFE_NS, Asker, FootageRequest, sign_request
+from agent.core.statements import Kind
 from agent.core.timeline import Span
 from agent.core.topics import request_topic
+from agent.core.withdrawal import sign_withdrawal
 from agent.requester.key_file import RequesterIdentity
 
 CONNECT_S = 5.0
@@ -27,7 +29,7 @@ _AREA_FILE_LIMIT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, in the requester's own words."""
+    """What is asked, in the requester's own words. `replaces`: the id of an own request it takes the place of."""
 
     area: Area
     span: Span
@@ -38,6 +40,7 @@ class Question:
     officer: str = ""
     purpose: str = ""
     retention: str = ""
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,15 @@ class Asked:
     hash: str
     cells: tuple[str, ...]
     expires: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A request that was taken back: its id, the hash of its statement (b64u), the cells told."""
+
+    id: str
+    hash: str
+    cells: tuple[str, ...]
 
 
 class _Feature(msgspec.Struct, frozen=True, tag_field="type", tag="Feature"):
@@ -110,17 +122,42 @@ def compose(identity: RequesterIdentity, question: Question, now_ns: int) -> tup
         key=identity.said.opens,
         purpose=question.purpose,
         retention=question.retention,
+        replaces=b64u(statements.digest(identity.request_called(question.replaces))) if question.replaces else "",
     )
     token, cells = sign_request(request, identity.keys.signs, now_ns=now_ns)
     return token, Asked(request.id, b64u(statements.digest(token)), tuple(cells), request.expires)
 
 
 async def ask(identity: RequesterIdentity, address: BrokerAddress, question: Question, now_ns: int) -> Asked:
-    """Compose, remember, publish to every cell. Unavailable when the broker cannot be reached or breaks off."""
+    """Compose, remember, publish to every cell. Unavailable when the broker cannot be reached or breaks off.
+
+    What it replaces is withdrawn first, everywhere: the new one may ask other homes.
+    """
     token, asked = compose(identity, question, now_ns)
     async with BrokerSession(address) as session:
         await session.connected(CONNECT_S)
         identity.keep_request(token)
+        if question.replaces:
+            await _withdraw(identity, session, question.replaces, now_ns)
         for cell in asked.cells:
             await session.publish(request_topic(cell), token)
     return asked
+
+
+async def withdraw(identity: RequesterIdentity, address: BrokerAddress, request: str, now_ns: int) -> Withdrawn:
+    """Take an own request (by its id) back wherever it was published. From now on no offer for it is taken."""
+    async with BrokerSession(address) as session:
+        await session.connected(CONNECT_S)
+        return await _withdraw(identity, session, request, now_ns)
+
+
+async def _withdraw(identity: RequesterIdentity, session: BrokerSession, request: str, now_ns: int) -> Withdrawn:
+    token = identity.request_called(request)
+    said = statements.unverified(Kind.REQUEST, token, FootageRequest)
+    digest = b64u(statements.digest(token))
+    withdrawal = sign_withdrawal(digest, identity.said.id, identity.keys.signs, now_ns)
+    identity.keep_withdrawal(digest, withdrawal)
+    cells = said.area.cells()
+    for cell in cells:
+        await session.publish(request_topic(cell), withdrawal)
+    return Withdrawn(said.id, digest, tuple(cells))

@@ -15,9 +15,9 @@ import msgspec
 
 from agent.core import statements
 from agent.core.encoding import b64u, format_time, from_b64u, from_json, to_json
-from agent.core.errors import BadInput, Corrupt, Refused, Unavailable
+from agent.core.errors import BadInput, Corrupt, NotThere, Refused, Unavailable
 from agent.core.identity import KeyPair, RequesterStatement, read_requester_statement
-from agent.core.request import REQUESTER_TEXT_LIMIT
+from agent.core.request import REQUESTER_TEXT_LIMIT, FootageRequest
 from agent.core.statements import Kind
 from agent.store.durable import write_file
 
@@ -62,12 +62,27 @@ class RequesterIdentity:
         write_file(self.requests / f"{b64u(statements.digest(token))}.jws", token)
 
     def request(self, digest: str) -> bytes | None:
-        """The request with this hash (b64u), if it was sent with this identity."""
+        """The request with this hash (b64u), if it was sent with this identity and not withdrawn since."""
         path = self.requests / f"{digest}.jws"
-        if not _HASH.fullmatch(digest) or not path.is_file():
+        if not _HASH.fullmatch(digest) or not path.is_file() or self._withdrawal(digest).exists():
             return None
         token = path.read_bytes()
         return token if b64u(statements.digest(token)) == digest else None
+
+    def request_called(self, request: str) -> bytes:
+        """The request with this id, sent with this identity. NotThere when there is none."""
+        for path in sorted(self.requests.glob("*.jws")):
+            token = path.read_bytes()
+            if statements.unverified(Kind.REQUEST, token, FootageRequest).id == request:
+                return token
+        raise NotThere(f"no request '{request[:40]}' was sent with {self.path}; 'requester ask' said its id")
+
+    def keep_withdrawal(self, digest: str, token: bytes) -> None:
+        """Remember, durably and before it is sent, that the request with this hash was taken back."""
+        write_file(self._withdrawal(digest), token)
+
+    def _withdrawal(self, digest: str) -> Path:
+        return self.requests / f"{digest}.withdrawn"
 
 
 def create(path: Path, agency: str, seeds: bytes, now_ns: int) -> RequesterIdentity:

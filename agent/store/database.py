@@ -78,6 +78,14 @@ _MIGRATIONS = (
         hash TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE requests ADD COLUMN rule TEXT;
+    ALTER TABLE requests ADD COLUMN prompted_ns INTEGER;
+    ALTER TABLE requests ADD COLUMN withdrawal BLOB;
+    ALTER TABLE requests ADD COLUMN replaces TEXT REFERENCES requests (id);
+    UPDATE requests SET prompted_ns = received_ns;
+    CREATE TABLE settings (one INTEGER PRIMARY KEY CHECK (one = 1), document BLOB NOT NULL) STRICT;
+    """,
 )
 
 

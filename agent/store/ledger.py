@@ -9,20 +9,25 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from agent.core import audit, consent, statements
 from agent.core.audit import AuditEntry, Details
 from agent.core.consent import Event, State
-from agent.core.encoding import b64u
-from agent.core.errors import NotThere, Refused
+from agent.core.encoding import b64u, from_json, to_json
+from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
+from agent.core.settings import Settings
 
 _RELEASE_JOIN = 4  # bytes of the length before each release
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRow:
-    """A stored request. Times UTC ns; `statement` and `decision` are verbatim."""
+    """A stored request. Times UTC ns; statements are verbatim.
+
+    `rule`: the owner's rule that declined it unseen. `prompted_ns`: when the owner was asked; None in quiet hours.
+    `replaces`: the id of the request it was asked in place of.
+    """
 
     id: str
     hash: str
@@ -37,6 +42,10 @@ class RequestRow:
     state: State
     decision: bytes | None
     undo_until_ns: int | None
+    rule: str | None = None
+    prompted_ns: int | None = None
+    withdrawal: bytes | None = None
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +147,17 @@ class Ledger:
         return int(self._db.execute(query, values).fetchone()[0])
 
     def admit(self, row: RequestRow, sequences: Sequence[int]) -> None:
-        """Store a request, its nonce and the hold on its clips. Nobody has been told anything yet."""
+        """Store a request, its nonce and the hold on its clips, in one transaction. Nobody has been told anything yet.
+
+        What it replaces is withdrawn, and what a rule declines is declined, in the same transaction.
+        """
+        values = {f.name: getattr(row, f.name) for f in fields(row)} | {"state": row.state.value}
         with self._transaction():
             self._db.execute("INSERT INTO nonces VALUES (?, ?)", (row.id, row.received_ns))
             self._db.execute(
-                "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                (
-                    row.id, row.hash, row.requester, row.case_number, row.statement, row.requester_statement,
-                    row.received_ns, row.from_ns, row.to_ns, row.expires_ns, row.state.value, row.decision,
-                    row.undo_until_ns,
-                ),
-            )  # fmt: skip
+                f"INSERT INTO requests ({','.join(values)}) VALUES ({','.join('?' * len(values))})",  # noqa: S608
+                list(values.values()),
+            )
             self._db.executemany(
                 "INSERT INTO holds (request, sequence) VALUES (?, ?)", [(row.id, s) for s in sequences]
             )
@@ -157,6 +166,66 @@ class Ledger:
                 "request-received",
                 {"request": row.id, "requester": row.requester, "case": row.case_number, "hash": row.hash},
             )
+            if row.replaces and Event.WITHDRAW in consent.TRANSITIONS[self.request(row.replaces).state]:
+                self._move(row.replaces, Event.WITHDRAW, row.received_ns, "withdrawn", {"replaced_by": row.id})
+            if row.rule:
+                self._move(row.id, Event.DECLINE, row.received_ns, "declined-by-rule", {"rule": row.rule})
+
+    def prompted(self, request: str, now_ns: int) -> None:
+        """The owner is being asked now."""
+        with self._transaction():
+            self._db.execute("UPDATE requests SET prompted_ns = ? WHERE id = ?", (now_ns, request))
+            self._append(now_ns, "prompted", {"request": request})
+
+    def unprompted(self) -> list[RequestRow]:
+        """Requests that wait for an answer and of which the owner has not been told."""
+        return [row for row in self.in_state(State.ASKED) if row.prompted_ns is None]
+
+    def withdraw(self, request: str, withdrawal: bytes, now_ns: int) -> RequestRow:
+        """The requester took it back: prompt, undo window and transfer end. Refused("not-asked") when it is over."""
+        with self._transaction():
+            self._db.execute("UPDATE requests SET withdrawal = ? WHERE id = ?", (withdrawal, request))
+            details: Details = {"withdrawal": b64u(statements.digest(withdrawal))}
+            self._move(request, Event.WITHDRAW, now_ns, "withdrawn", details)
+        return self.request(request)
+
+    def by_hash(self, request_hash: str) -> RequestRow | None:
+        """The request whose statement has this hash (b64u)."""
+        row = self._db.execute("SELECT * FROM requests WHERE hash = ?", (request_hash,)).fetchone()
+        return _request(row) if row else None
+
+    def requester_statement(self, requester: str) -> bytes | None:
+        """The newest statement under which this requester has asked here."""
+        row = self._db.execute(
+            "SELECT requester_statement FROM requests WHERE requester = ? ORDER BY received_ns DESC LIMIT 1",
+            (requester,),
+        ).fetchone()
+        return bytes(row[0]) if row else None
+
+    # -- the owner's settings
+
+    def settings(self) -> Settings:
+        """What the owner has set; Unavailable when the database has lost it: nobody is asked on a guess."""
+        row = self._db.execute("SELECT document FROM settings").fetchone()
+        if row is None:
+            return Settings()
+        try:
+            return from_json(bytes(row[0]), Settings, "the settings in the database")
+        except Corrupt as e:
+            raise Unavailable(str(e)) from e
+
+    def put_settings(self, settings: Settings, now_ns: int, details: Details) -> list[str]:
+        """Store them; requests that wait from requesters now blocked are declined with them: their ids."""
+        ended = []
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO settings VALUES (1, ?)", (to_json(settings),))
+            self._append(now_ns, "settings-changed", details)
+            for row in self.in_state(State.ASKED):
+                if row.requester in settings.blocks():
+                    self._db.execute("UPDATE requests SET rule = 'blocked' WHERE id = ?", (row.id,))
+                    self._move(row.id, Event.DECLINE, now_ns, "declined-by-rule", {"rule": "blocked"})
+                    ended.append(row.id)
+        return ended
 
     def request(self, request: str) -> RequestRow:
         """One request; NotThere when there is none with this id."""
@@ -198,7 +267,7 @@ class Ledger:
         self._db.execute("UPDATE requests SET state = ? WHERE id = ?", (state.value, request))
         if state not in consent.NEEDS_CLIPS:
             self._db.execute("UPDATE holds SET active = 0 WHERE request = ?", (request,))
-        if state in (State.STOPPED, State.LAPSED, State.DELIVERED):
+        if state in (State.STOPPED, State.LAPSED, State.DELIVERED, State.WITHDRAWN):
             self._db.execute("UPDATE transfers SET ended_ns = ? WHERE request = ?", (now_ns, request))
         self._append(now_ns, what, {"request": request, **details})
 
@@ -280,14 +349,15 @@ class Ledger:
         self._db.execute("UPDATE transfers SET sent_bytes = ? WHERE id = ?", (sent_bytes, transfer))
 
     def ended_transfer(self, transfer: str) -> tuple[RequestRow, str] | None:
-        """(request, why) of a transfer that was offered and then stopped or lapsed; None for any other."""
+        """(request, why) of a transfer that was offered and then ended without receipt; None for any other."""
         row = self._db.execute(
             "SELECT request FROM transfers WHERE id = ? AND offer IS NOT NULL", (transfer,)
         ).fetchone()
         if row is None:
             return None
         request = self.request(row[0])
-        return (request, request.state.value) if request.state in (State.STOPPED, State.LAPSED) else None
+        ended = (State.STOPPED, State.LAPSED, State.WITHDRAWN)
+        return (request, request.state.value) if request.state in ended else None
 
     def transfer(self, request: str) -> TransferRow | None:
         """The transfer of a request that was agreed to."""

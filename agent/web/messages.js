@@ -68,7 +68,7 @@ export const clipDetail = atLeast({
 
 export const requestRow = atLeast({
   id,
-  state: oneOf("asked", "agreed", "held", "sending", "declined", "expired", "stopped", "delivered", "lapsed"),
+  state: oneOf("asked", "agreed", "held", "sending", "declined", "expired", "stopped", "delivered", "lapsed", "withdrawn"),
   received: time,
   agency: anyText,
   case_number: anyText,
@@ -80,6 +80,8 @@ export const requestRow = atLeast({
   undo_until: orNull(time),
   sent_bytes: whole(),
   total_bytes: whole(),
+  declined_by: orNull(anyText),
+  replaces: orNull(id),
 });
 /** @typedef {ReturnType<typeof requestRow>} RequestRow */
 

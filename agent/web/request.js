@@ -4,7 +4,7 @@
  */
 import { b64u, fromB64u, keyId, parseTime } from "./encoding.js";
 import { Corrupt, Refused } from "./errors.js";
-import { atLeast, decimal, exactly, hash, id, list, oneOf, readSigned, text, time } from "./shape.js";
+import { anyText, atLeast, decimal, exactly, hash, id, list, oneOf, readSigned, text, time } from "./shape.js";
 import * as statements from "./statements.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -42,6 +42,7 @@ const request = exactly({
   key: hash,
   purpose: text(0, 500),
   retention: text(0, 200),
+  replaces: anyText,
 });
 /** @typedef {ReturnType<typeof request>} FootageRequest */
 

@@ -97,7 +97,19 @@ export const STATE = {
   stopped: "You stopped it",
   delivered: "Delivered",
   lapsed: "You said yes; it was not all fetched in time",
+  withdrawn: "They took it back",
 };
+
+/**
+ * Why a rule of the owner's said no.
+ * @param {string} rule
+ */
+export function rule(rule) {
+  if (rule === "blocked") return "You blocked who asked, so this was declined.";
+  if (rule === "incident") return "You told the doorbell to decline this kind of incident.";
+  if (rule === "longer") return "You told the doorbell to decline requests about so long a time.";
+  return `You told the doorbell to decline requests that leave this out: ${rule.replace("lacking-", "")}.`;
+}
 
 /** @type {Record<import("./messages.js").Status["recording"], string>} */
 export const RECORDING = {
@@ -116,6 +128,10 @@ const AUDIT = {
   "request-received": "Somebody asked for video",
   "request-refused": "A request was turned away unanswered",
   prompted: "You were asked",
+  "declined-by-rule": "A rule of yours said no for you",
+  withdrawn: "Who asked took the request back",
+  "withdrawal-refused": "An attempt to take a request back was turned away",
+  "settings-changed": "Your settings changed",
   decided: "You answered",
   undone: "You took your yes back",
   held: "You put your yes on hold",
@@ -147,6 +163,10 @@ const REFUSALS = {
   replayed: "it had come before",
   "case-limit": "there were two in this case already",
   "requester-limit": "there were too many from them this week",
+  "area-shape": "its area was no plain outline on the map",
+  "wrong-replaced": "it named somebody else's request as its own",
+  "unknown-request": "there was no such request of theirs",
+  "not-asked": "the request was over already",
   "no-clips": "nothing was recorded at that time",
 };
 
@@ -156,7 +176,7 @@ const REFUSALS = {
  */
 export function audit({ what, details }) {
   const text = AUDIT[what] ?? what;
-  if (what === "request-refused") return `${text}: ${REFUSALS[details.reason] ?? details.reason}`;
+  if (what.endsWith("-refused")) return `${text}: ${REFUSALS[details.reason] ?? details.reason}`;
   if (what === "request-received" && details.case) return `${text} in case ${details.case}`;
   if (what === "decided") return `${text}: ${details.answer === "share" ? "share" : "share nothing"}`;
   if ((what === "offered" || what === "sent") && typeof details.bytes === "number")

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from agent.core import identity
+from agent.core.consent import State
+from agent.core.settings import Blocked, DeclineRules, Pause, QuietHours, Settings
 from agent.core.timeline import Span
+from agent.core.withdrawal import sign_withdrawal
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.intake import REFUSALS_NOTED_AN_HOUR, Intake
-from tests.household import HOME, NOW, SECOND, Household
+from tests.household import HOME, NOW, SECOND, Household, new_keys
 
 
 class Door:
@@ -22,7 +25,19 @@ class Door:
         self.clip = self.home.record_clip(NOW - 60 * SECOND)
         statement = self.home.requester_statement
         pinned = {self.home.requester.kid: (statement, identity.read_requester_statement(statement))}
-        self.intake = Intake(self.home.ledger, self.home.clips.index, HOME, pinned, Bulletin(), lambda: self.now)
+        self.withdrawals = 0
+        self.told = Bulletin()
+        self.intake = Intake(
+            self.home.ledger, self.home.clips.index, HOME, pinned, self.told, lambda: self.now, self.minute_of_day,
+            self.withdrawn,
+        )  # fmt: skip
+
+    def withdrawn(self) -> None:
+        self.withdrawals += 1
+
+    def minute_of_day(self, utc_ns: int, zone: str) -> int:
+        assert zone == "Etc/UTC"
+        return utc_ns // (60 * SECOND) % 1440
 
     def noted(self, what: str) -> list[str]:
         return [entry.details for entry in self.home.ledger.entries() if entry.what == what]
@@ -66,3 +81,122 @@ def test_a_flood_does_not_fill_the_log(door: Door) -> None:
     door.now += 3600 * SECOND
     door.intake.on_request(b"junk")
     assert len(door.noted("request-refused")) == REFUSALS_NOTED_AN_HOUR + 1
+
+
+LAST_QUARTER = Span(NOW - 900 * SECOND, NOW)
+
+
+def ask(door: Door, **changes: str) -> str:
+    """A request that passes every limit; its hash."""
+    token, said = door.home.request(LAST_QUARTER, **changes)
+    door.intake.on_request(token)
+    return door.home.ledger.request(said.id).hash
+
+
+def take_back(door: Door, request_hash: str) -> None:
+    asker = door.home.requester
+    door.intake.on_request(sign_withdrawal(request_hash, asker.kid, asker.signs, NOW))
+
+
+def state(door: Door, request_hash: str) -> State:
+    row = door.home.ledger.by_hash(request_hash)
+    assert row is not None
+    return row.state
+
+
+def test_a_withdrawn_request_lets_its_clips_go_and_cannot_be_withdrawn_twice(door: Door) -> None:
+    asked = ask(door)
+    assert door.home.clips.index.by_id(door.clip.id).held
+    take_back(door, asked)
+    assert state(door, asked) is State.WITHDRAWN
+    assert not door.home.clips.index.by_id(door.clip.id).held
+    assert door.withdrawals == 1
+    take_back(door, asked)
+    assert door.withdrawals == 1
+    assert [note for note in door.noted("withdrawal-refused") if '"not-asked"' in note]
+
+
+def test_who_is_no_longer_trusted_may_still_withdraw(door: Door) -> None:
+    asked = ask(door)
+    door.intake._pinned.clear()
+    take_back(door, asked)
+    assert state(door, asked) is State.WITHDRAWN
+
+
+def test_nobody_withdraws_what_another_asked(door: Door) -> None:
+    asked = ask(door)
+    stranger = new_keys()
+    for kid, key in ((stranger.kid, stranger.signs), (door.home.requester.kid, stranger.signs)):
+        door.intake.on_request(sign_withdrawal(asked, kid, key, NOW))
+    assert state(door, asked) is State.ASKED
+    assert len(door.noted("withdrawal-refused")) == 2
+
+
+def test_a_request_asked_in_place_of_another_ends_it_and_is_asked_by_itself(door: Door) -> None:
+    old = ask(door, case="1")
+    new = ask(door, case="2", replaces=old)
+    assert (state(door, old), state(door, new)) == (State.WITHDRAWN, State.ASKED)
+    assert len(door.noted("prompted")) == 2
+    assert door.withdrawals == 1
+
+
+def test_a_refused_request_does_not_end_the_one_it_names(door: Door) -> None:
+    old = ask(door, case="1")
+    ask(door, case="1")
+    token, _ = door.home.request(LAST_QUARTER, case="1", replaces=old)
+    door.intake.on_request(token)  # the third of the case
+    assert state(door, old) is State.ASKED
+
+
+def test_a_rule_declines_unseen_and_holds_nothing(door: Door) -> None:
+    door.home.ledger.put_settings(Settings(decline=DeclineRules(incidents=["theft"])), NOW, {})
+    with door.told.listen() as news:
+        asked = ask(door)
+        assert news.get_nowait().what == "requests"
+    assert state(door, asked) is State.DECLINED
+    assert not door.home.clips.index.by_id(door.clip.id).held
+    assert door.noted("prompted") == []
+    assert '"rule":"incident"' in door.noted("declined-by-rule")[0]
+
+
+def test_in_quiet_hours_a_request_waits_and_is_prompted_once_when_they_end(door: Door) -> None:
+    minute = door.minute_of_day(NOW, "Etc/UTC")
+    quiet = QuietHours(_clock(minute - 10), _clock(minute + 10), "Etc/UTC")
+    door.home.ledger.put_settings(Settings(quiet=quiet), NOW, {})
+    with door.told.listen() as news:
+        asked = ask(door)
+        door.intake.prompt_due()
+        assert news.empty()
+        assert door.noted("prompted") == []
+        assert door.home.clips.index.by_id(door.clip.id).held
+        door.now += 11 * 60 * SECOND
+        door.intake.prompt_due()
+        door.intake.prompt_due()
+        assert news.get_nowait().what == "requests"
+        assert news.empty()
+    assert len(door.noted("prompted")) == 1
+    assert state(door, asked) is State.ASKED
+
+
+def test_what_is_withdrawn_in_quiet_hours_is_never_prompted(door: Door) -> None:
+    minute = door.minute_of_day(NOW, "Etc/UTC")
+    quiet = QuietHours(_clock(minute - 10), _clock(minute + 10), "Etc/UTC")
+    door.home.ledger.put_settings(Settings(quiet=quiet), NOW, {})
+    take_back(door, ask(door))
+    door.now += 11 * 60 * SECOND
+    door.intake.prompt_due()
+    assert door.noted("prompted") == []
+
+
+@pytest.mark.parametrize("reason", ["blocked", "paused"])
+def test_who_is_blocked_or_paused_is_not_stored(door: Door, reason: str) -> None:
+    blocked = [Blocked(door.home.requester.kid, "Springfield Police", "2026-01-01T00:00:00Z")]
+    settings = Settings(blocked=blocked) if reason == "blocked" else Settings(paused=Pause(None))
+    door.home.ledger.put_settings(settings, NOW, {})
+    door.intake.on_request(door.home.request(LAST_QUARTER)[0])
+    assert door.home.ledger.requests() == []
+    assert [note for note in door.noted("request-refused") if f'"{reason}"' in note]
+
+
+def _clock(minute: int) -> str:
+    return f"{minute % 1440 // 60:02d}:{minute % 60:02d}"

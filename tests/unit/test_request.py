@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,7 +22,9 @@ from agent.core.encoding import parse_time
 from agent.core.errors import BadInput, Refused
 from agent.core.identity import read_requester_statement
 from agent.core.request import Circumstances, FootageRequest, judge, sign_request
+from agent.core.settings import DeclineRules
 from agent.core.statements import Kind
+from agent.core.withdrawal import judge_withdrawal
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FILES = sorted((VECTORS / "request").glob("*.json"))
@@ -36,6 +39,8 @@ def circumstances(vector: dict[str, Any]) -> Circumstances:
         pinned={p.id: p for p in pinned},
         blocked=frozenset(vector["blocked"]),
         paused=vector["paused"],
+        decline=msgspec.convert(vector["decline"], DeclineRules),
+        asker_of=vector["asked_by"].get,
         seen=lambda request: request in vector["seen"],
         asked_for_case=lambda requester, case: vector["asked_for_case"],
         asked_since=lambda requester, since_ns: vector["asked_this_week"],
@@ -59,6 +64,10 @@ def test_each_vector_has_the_outcome_it_names(file: Path) -> None:
         judged = judge(token, circumstances(vector))
         assert judged.hash == statements.digest(token)
         assert judged.clips == ("clip",)
+        assert judged.declined_by is None
+        return
+    if vector["outcome"].startswith("declined: "):
+        assert judge(token, circumstances(vector)).declined_by == vector["outcome"].removeprefix("declined: ")
         return
     with pytest.raises(Refused) as refused:
         judge(token, circumstances(vector))
@@ -71,7 +80,31 @@ def test_every_refusal_of_the_page_has_a_vector() -> None:
     rows = [line.split("|")[1] for line in page.split("| refusal | rule |")[1].splitlines() if line.startswith("| `")]
     named = {name.strip(" `") for row in rows for name in row.split(",")}
     assert len(named) >= 16
-    assert named == {json.loads(f.read_text())["outcome"] for f in FILES} - {"accepted"}
+    outcomes = {json.loads(f.read_text())["outcome"] for f in FILES} - {"accepted"}
+    assert named == {name for name in outcomes if not name.startswith("declined: ")}
+
+
+@pytest.mark.parametrize("file", sorted((VECTORS / "withdrawal").glob("*.json")), ids=lambda f: f.stem)
+def test_each_withdrawal_vector_has_the_outcome_it_names(file: Path) -> None:
+    vector = json.loads(file.read_text())
+    token = vector["statement"].encode()
+    have_asked = {said.id: said for said in (read_requester_statement(s.encode()) for s in vector["have_asked"])}
+    if vector["outcome"] == "accepted":
+        said = judge_withdrawal(token, have_asked.get, vector["asked_by"].get)
+        assert vector["asked_by"][said.request] == said.requester
+        return
+    with pytest.raises(Refused) as refused:
+        judge_withdrawal(token, have_asked.get, vector["asked_by"].get)
+    assert refused.value.reason == vector["outcome"], str(refused.value)
+
+
+def test_every_refusal_of_a_withdrawal_has_a_vector() -> None:
+    page = (VECTORS.parents[1] / "docs" / "spec" / "request.md").read_text()
+    text = page.split("## Withdrawal")[1].split("## ")[0]
+    named = set(re.findall(r"^\| `([a-z-]+)` \|", text.split("| refusal |")[1], re.M))
+    outcomes = {json.loads(f.read_text())["outcome"] for f in (VECTORS / "withdrawal").glob("*.json")}
+    # What is over is for the table of consent to refuse, and tried in tests/unit/test_intake.py.
+    assert named - {"not-asked"} == outcomes - {"accepted"}
 
 
 def test_the_vectors_are_as_their_program_writes_them() -> None:

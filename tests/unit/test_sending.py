@@ -99,6 +99,28 @@ def agree(line: Line, size: int = 40_000) -> str:
     return row.id
 
 
+async def test_nothing_more_leaves_once_the_requester_took_it_back(line: Line) -> None:
+    request = agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+        await line.sending.on_get(TRANSFER, get((0, 1), seq=1))
+        await settled(line)
+        sent = len(line.blocks())
+        assert sent > 0
+        line.home.ledger.withdraw(request, b"a withdrawal", line.now)
+        line.sending.look_again()
+        await line.sending.on_get(TRANSFER, get((0, 1), seq=2))
+        await settled(line)
+        assert len(line.blocks()) == sent
+        topic, end = line.sent[-1]
+        assert topic.endswith("/end")
+        assert statements.unverified(Kind.END, end, bundle.End).reason == "withdrawn"
+    transfer = line.home.ledger.transfer(request)
+    assert transfer is not None
+    assert transfer.sent_bytes == sum(len(payload) for _, payload in line.blocks())
+
+
 def get(*ranges: tuple[int, int], seq: int) -> bytes:
     return to_json(Get(seq=seq, ranges=list(ranges)))
 

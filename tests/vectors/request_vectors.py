@@ -74,6 +74,7 @@ def payload(**changes: Any) -> dict[str, Any]:
         "key": b64u(POLICE.opens),
         "purpose": "To find a witness.",
         "retention": "Until the case is closed.",
+        "replaces": "",
     }
     return {k: v for k, v in (fields | changes).items() if v is not ...}
 
@@ -84,6 +85,19 @@ def asks(**changes: Any) -> str:
 
 def circle(radius_m: float, lon: float = 16.3738, lat: float = 48.2082) -> dict[str, Any]:
     return {"type": "Circle", "center": [lon, lat], "radius_m": radius_m}
+
+
+def ring(*positions: tuple[float, float]) -> dict[str, Any]:
+    return {"type": "Polygon", "coordinates": [[list(position) for position in positions]]}
+
+
+def hash_of(token: str) -> str:
+    return b64u(hashlib.sha256(token.encode()).digest())
+
+
+def withdraws(by: Party = POLICE, **changes: Any) -> str:
+    fields = {"request": hash_of(asks()), "requester": POLICE.kid, "issued": NOW}
+    return by.sign("doorward.withdrawal.v1", {k: v for k, v in (fields | changes).items() if v is not ...})
 
 
 def with_asker(**changes: Any) -> str:
@@ -100,6 +114,7 @@ def flipped(token: str) -> str:
 
 GOOD = asks()
 OUT = "accepted"
+OLD = b64u(b"the hash of an earlier request !")
 # name, outcome, token, what differs from the ordinary circumstances
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("polygon", OUT, GOOD, {}),
@@ -137,14 +152,14 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("time-without-zone", "malformed", asks(**{"from": "2026-11-23T14:00:00"}), {}),
     ("time-in-another-zone", "malformed", asks(**{"from": "2026-11-23T15:00:00+01:00"}), {}),
     ("span-backwards", "malformed", asks(to="2026-11-23T13:00:00Z"), {}),
-    ("ring-open", "malformed", asks(area={"type": "Polygon", "coordinates": [SQUARE[:4]]}), {}),
+    ("ring-open", "area-shape", asks(area={"type": "Polygon", "coordinates": [SQUARE[:4]]}), {}),
     (
         "ring-crosses-itself",
-        "malformed",
+        "area-shape",
         asks(area={"type": "Polygon", "coordinates": [[SQUARE[i] for i in (0, 2, 1, 3, 0)]]}),
         {},
     ),
-    ("ring-with-hole", "malformed", asks(area={"type": "Polygon", "coordinates": [SQUARE, SQUARE]}), {}),
+    ("ring-with-hole", "area-shape", asks(area={"type": "Polygon", "coordinates": [SQUARE, SQUARE]}), {}),
     ("area-of-another-kind", "malformed", asks(area={"type": "Point", "coordinates": [16.37, 48.2]}), {}),
     ("requester-id-of-another", "wrong-key", with_asker(id=STRANGER.kid), {}),
     ("agency-of-another", "wrong-key", with_asker(agency="Interpol"), {}),
@@ -156,8 +171,29 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("span-too-short", "span", asks(to="2026-11-23T14:14:59.999Z"), {}),
     ("span-too-long", "span", asks(**{"from": "2026-11-23T02:59:59Z"}), {}),
     ("future-span", "future-span", asks(to="2026-11-23T18:05:01Z"), {}),
+    ("ring-touches-itself", "area-shape", asks(area=ring(*SQUARE[:2], SQUARE[0], *SQUARE[2:])), {}),
+    (
+        "ring-of-too-many-positions",
+        "area-shape",
+        asks(area=ring(*((16.37 + n * 1e-5, 48.205) for n in range(100)), (16.374, 48.212), (16.37, 48.205))),
+        {},
+    ),
+    ("ring-around-the-pole", "area-shape", asks(area=ring((0, 84), (120, 84), (-120, 84), (0, 84))), {}),
+    ("beyond-85-degrees", "area-shape", asks(area=circle(400, 16.3738, 85.01)), {}),
+    ("off-the-map", "area-shape", asks(area=circle(400, 180.5, 48.2082)), {}),
+    ("radius-nothing", "area-shape", asks(area=circle(0)), {}),
     ("area-too-small", "area-size", asks(area=circle(140)), {}),
+    ("area-smallest", OUT, asks(area=circle(143.6)), {}),
     ("area-too-large", "area-size", asks(area=circle(650)), {}),
+    ("area-largest", OUT, asks(area=circle(642)), {}),
+    ("polygon-too-large", "area-size", asks(area=ring(*((16.37 + 4 * (lon - 16.37), lat) for lon, lat in SQUARE))), {}),
+    (
+        "across-the-180th-meridian",
+        OUT,
+        asks(area=ring((179.997, -16.5), (-179.997, -16.5), (-179.997, -16.493), (179.997, -16.493), (179.997, -16.5))),
+        {"home": [-16.4965, -179.9999]},
+    ),
+    ("home-on-the-outline", OUT, GOOD, {"home": [48.205, 16.374]}),
     ("longitude-and-latitude-swapped", "not-here", asks(area=circle(400, 48.2082, 16.3738)), {}),
     ("not-here", "not-here", GOOD, {"home": [48.2082, 16.379]}),
     ("blocked", "blocked", GOOD, {"blocked": [POLICE.kid]}),
@@ -165,7 +201,18 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("replayed", "replayed", GOOD, {"seen": [payload()["id"]]}),
     ("third-of-the-case", "case-limit", GOOD, {"asked_for_case": 2}),
     ("eleventh-of-the-week", "requester-limit", GOOD, {"asked_this_week": 10}),
+    ("replaces-an-own-request", OUT, asks(replaces=OLD), {"asked_by": {OLD: POLICE.kid}}),
+    ("replaces-one-that-is-not-here", OUT, asks(replaces=OLD), {}),
+    ("replaces-anothers-request", "wrong-replaced", asks(replaces=OLD), {"asked_by": {OLD: STRANGER.kid}}),
+    ("replaces-no-hash", "malformed", asks(replaces="the last one"), {}),
     ("no-clips", "no-clips", GOOD, {"clips": []}),
+    ("rule-incident", "declined: incident", GOOD, {"decline": {"incidents": ["noise", "BURGLAR"]}}),
+    ("rule-other-incident", OUT, GOOD, {"decline": {"incidents": ["noise"]}}),
+    ("rule-longer", "declined: longer", GOOD, {"decline": {"longer_than_min": 59}}),
+    ("rule-as-long-as-allowed", OUT, GOOD, {"decline": {"longer_than_min": 60}}),
+    ("rule-lacking", "declined: lacking-purpose", asks(purpose=""), {"decline": {"lacking": ["contact", "purpose"]}}),
+    ("rule-nothing-lacking", OUT, GOOD, {"decline": {"lacking": ["officer", "contact", "purpose", "retention"]}}),
+    ("limits-go-before-rules", "no-clips", GOOD, {"clips": [], "decline": {"incidents": ["burglary"]}}),
     ("blocked-goes-before-paused", "blocked", GOOD, {"blocked": [POLICE.kid], "paused": True}),
     ("expired-goes-before-span", "expired", asks(expires=NOW, to="2026-11-23T14:01:00Z"), {}),
 ]
@@ -183,6 +230,8 @@ def vectors() -> dict[str, str]:
             "pinned": [POLICE.statement()],
             "blocked": [],
             "paused": False,
+            "decline": {},
+            "asked_by": {},
             "seen": [],
             "asked_for_case": 0,
             "asked_this_week": 0,
@@ -193,19 +242,61 @@ def vectors() -> dict[str, str]:
     return found
 
 
+# name, outcome, token
+WITHDRAWALS: list[tuple[str, str, str]] = [
+    ("good", OUT, withdraws()),
+    ("too-large", "too-large", withdraws(request="x" * 4096)),
+    ("empty", "bad-signature", ""),
+    ("a-request", "bad-signature", GOOD),
+    ("alg-none", "bad-signature", POLICE.sign("doorward.withdrawal.v1", {}, alg="none")),
+    ("altered", "bad-signature", withdraws()[:-8] + "AAAAAAAA"),
+    ("signed-by-another", "bad-signature", STRANGER.sign("doorward.withdrawal.v1", {}, kid=POLICE.kid)),
+    ("by-somebody-who-never-asked", "unknown-requester", withdraws(STRANGER)),
+    ("unknown-field", "malformed", withdraws(extra=1)),
+    ("field-missing", "malformed", withdraws(issued=...)),
+    ("time-without-zone", "malformed", withdraws(issued="2026-11-23T18:00:00")),
+    ("request-no-hash", "malformed", withdraws(request="abc")),
+    ("of-a-request-that-is-not-here", "unknown-request", withdraws(request=OLD)),
+    ("of-anothers-request", "unknown-request", withdraws(request=hash_of("another's"))),
+    ("names-another-requester", "unknown-request", withdraws(requester=STRANGER.kid)),
+]
+
+
+def withdrawal_vectors() -> dict[str, str]:
+    """File name → content."""
+    asked_by = {hash_of(GOOD): POLICE.kid, hash_of("another's"): b64u(b"another requeste")}
+    return {
+        f"{name}.json": json.dumps(
+            {
+                "name": name,
+                "outcome": outcome,
+                "have_asked": [POLICE.statement()],
+                "asked_by": asked_by,
+                "statement": token,
+            },
+            indent=1,
+        )
+        + "\n"
+        for name, outcome, token in WITHDRAWALS
+    }
+
+
 def main() -> int:
-    wanted = vectors()
-    there = {p.name: p.read_text() for p in FOLDER.glob("*.json")} if FOLDER.is_dir() else {}
-    if "--check" in sys.argv[1:]:
-        wrong = sorted(n for n in wanted.keys() | there.keys() if wanted.get(n) != there.get(n))
-        sys.stdout.write("\n".join(wrong) + "\n" if wrong else f"{len(wanted)} request vectors are as generated\n")
-        return 1 if wrong else 0
-    FOLDER.mkdir(exist_ok=True)
-    for name in there.keys() - wanted.keys():
-        (FOLDER / name).unlink()
-    for name, text in wanted.items():
-        (FOLDER / name).write_text(text)
-    return 0
+    failed = 0
+    for folder, wanted in ((FOLDER, vectors()), (FOLDER.with_name("withdrawal"), withdrawal_vectors())):
+        there = {p.name: p.read_text() for p in folder.glob("*.json")} if folder.is_dir() else {}
+        if "--check" in sys.argv[1:]:
+            wrong = sorted(n for n in wanted.keys() | there.keys() if wanted.get(n) != there.get(n))
+            said = "\n".join(wrong) if wrong else f"{len(wanted)} {folder.name} vectors are as generated"
+            sys.stdout.write(said + "\n")
+            failed |= bool(wrong)
+            continue
+        folder.mkdir(exist_ok=True)
+        for name in there.keys() - wanted.keys():
+            (folder / name).unlink()
+        for name, text in wanted.items():
+            (folder / name).write_text(text)
+    return failed
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import { back, button, facts, h, quoted, trouble } from "../dom.js";
 import { Corrupt, Refused, words } from "../errors.js";
 import { clipDetail, requestRow } from "../messages.js";
 import { checkReceipt } from "../request.js";
-import { bytes, clockExact, day, duration, grouped, moment, span } from "../words.js";
+import { bytes, clockExact, day, duration, grouped, moment, rule, span } from "../words.js";
 
 /** @typedef {import("../main.js").App} App */
 /** @typedef {import("../messages.js").RequestDetail} RequestDetail */
@@ -71,10 +71,10 @@ const STAGES = {
   }),
   sending,
   delivered,
-  declined: () =>
+  declined: ({ detail }) =>
     plain(
       "You shared nothing",
-      "Nothing was sent, and they were not told. To them it looks as if there had been no video.",
+      `${detail.row.declined_by ? rule(detail.row.declined_by) + " " : ""}Nothing was sent, and they were not told. To them it looks as if there had been no video.`,
     ),
   expired: () =>
     plain("This request has run out", "You did not answer, and nothing was sent. They were not told anything."),
@@ -84,6 +84,13 @@ const STAGES = {
       detail.row.sent_bytes > 0
         ? `${bytes(detail.row.sent_bytes)} had been sent before you stopped. What had not been sent stays here.`
         : "Nothing had been sent.",
+    ),
+  withdrawn: ({ detail }) =>
+    plain(
+      "They took this request back",
+      detail.row.sent_bytes > 0
+        ? `${bytes(detail.row.sent_bytes)} had been sent before. What had not been sent stays here.`
+        : "There is nothing to answer any more. Nothing was sent, whatever you had said.",
     ),
   lapsed: ({ detail }) =>
     plain(

@@ -54,6 +54,14 @@ export async function reviewView(app, detail, checked) {
       { class: "note" },
       "This is a question, not an order. You may say no, and you need not give a reason. They are not told whether you have video. Doing nothing is a complete answer, too.",
     ),
+    detail.row.replaces &&
+      h(
+        "p",
+        { class: "note" },
+        "They asked before and ask again in other words. ",
+        h("a", { href: `#/requests/${detail.row.replaces}` }, "The earlier request"),
+        " has ended; whatever you answered to it does not count here.",
+      ),
     asked(detail, checked),
     h("h2", {}, "In their words"),
     quoted(said.message),
