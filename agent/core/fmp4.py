@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agent.core.boxes import EMPTY_TABLES, Media, box, fragmented_head, full_box, to_ticks, track
 from agent.core.errors import BadInput, Corrupt
 from agent.core.frame import EncodedPacket, VideoFormat
 from agent.core.h264 import MAX_PARAMETER_SETS_BYTES
@@ -32,7 +33,6 @@ _DELTA_FLAGS: Final = 0x01010000
 _TFHD_FLAGS: Final = 0x020000  # default-base-is-moof
 _TRUN_FLAGS: Final = 0x000F01  # data offset; duration, size, flags and composition offset of each sample
 _SAMPLE: Final = struct.Struct(">IIIi")
-_MATRIX: Final = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,32 +196,10 @@ class Sample:
         return self.decode_ticks + self.offset_ticks
 
 
-def box(kind: bytes, *parts: bytes) -> bytes:
-    """An ISO 14496-12 box: size, type, contents."""
-    body = b"".join(parts)
-    return struct.pack(">I4s", 8 + len(body), kind) + body
-
-
-def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
-    """A box that begins with a version and flags (ISO 14496-12 4.2)."""
-    return box(kind, struct.pack(">I", version << 24 | flags), *parts)
-
-
-def to_ticks(time_ns: int, timescale: int) -> int:
-    """The nearest whole tick to a time in nanoseconds."""
-    return (2 * time_ns * timescale + SECOND_NS) // (2 * SECOND_NS)
-
-
 def init_segment(fmt: VideoFormat) -> bytes:
     """ftyp and moov of a film in fragments; the bytes before the first fragment."""
     _check_format(fmt)
-    empty = struct.pack(">I", 0)
-    tables = [full_box(kind, 0, 0, empty) for kind in (b"stts", b"stsc")]
-    tables += [full_box(b"stsz", 0, 0, struct.pack(">II", 0, 0)), full_box(b"stco", 0, 0, empty)]
-    trex = full_box(b"trex", 0, 0, struct.pack(">5I", _TRACK_ID, 1, 0, 0, 0))
-    return box(b"ftyp", b"iso6", struct.pack(">I", 0), b"iso6", b"mp41") + box(
-        b"moov", movie_header(fmt, 0), track(fmt, 0, tables), box(b"mvex", trex)
-    )
+    return fragmented_head(fmt.timescale, _TRACK_ID, video_track(fmt, 0, EMPTY_TABLES))
 
 
 def _check_format(fmt: VideoFormat) -> None:
@@ -235,58 +213,23 @@ def _check_format(fmt: VideoFormat) -> None:
         raise BadInput(f"H.264 parameter sets of {len(fmt.parameter_sets)} bytes cannot be recorded; check the source.")
 
 
-def movie_header(fmt: VideoFormat, duration_ticks: int) -> bytes:
-    """mvhd (8.2.2), version 1; times of creation stay 0, for the clip's header tells them."""
-    return full_box(
-        b"mvhd",
-        1,
-        0,
-        struct.pack(">QQIQ", 0, 0, fmt.timescale, duration_ticks),
-        struct.pack(">IHH8x", 0x10000, 0x100, 0),
-        _MATRIX,
-        bytes(24),
-        struct.pack(">I", _TRACK_ID + 1),
-    )
-
-
-def track(
-    fmt: VideoFormat, duration_ticks: int, tables: Iterable[bytes], edits: bytes = b"", shown_ticks: int = 0
-) -> bytes:
-    """trak (8.3.1) of the video, with the sample `tables` that follow stsd.
-
-    `duration_ticks`: sum of the samples' durations; `shown_ticks`: what of it the movie shows after `edits`.
-    """
-    tkhd = full_box(
-        b"tkhd",
-        1,
-        3,  # enabled, in the movie
-        struct.pack(">QQI4xQ8xHHH2x", 0, 0, _TRACK_ID, shown_ticks, 0, 0, 0),
-        _MATRIX,
-        struct.pack(">II", fmt.width << 16, fmt.height << 16),
-    )
-    entry = box(
+def _entry(fmt: VideoFormat) -> bytes:
+    """The sample entry of the pictures (ISO 14496-15 5.4.2)."""
+    return box(
         b"avc1",
         struct.pack(">6xH16xHHII4xH32xHh", 1, fmt.width, fmt.height, 0x480000, 0x480000, 1, 0x18, -1),
         box(b"avcC", fmt.parameter_sets),
     )
-    stsd = full_box(b"stsd", 0, 0, struct.pack(">I", 1), entry)
-    dref = full_box(b"dref", 0, 0, struct.pack(">I", 1), full_box(b"url ", 0, 1))
-    return box(
-        b"trak",
-        tkhd,
-        edits,
-        box(
-            b"mdia",
-            full_box(b"mdhd", 1, 0, struct.pack(">QQIQHH", 0, 0, fmt.timescale, duration_ticks, 0x55C4, 0)),
-            full_box(b"hdlr", 0, 0, struct.pack(">4x4s12x", b"vide"), b"video\x00"),
-            box(
-                b"minf",
-                full_box(b"vmhd", 0, 1, bytes(8)),
-                box(b"dinf", dref),
-                box(b"stbl", stsd, *tables),
-            ),
-        ),
+
+
+def video_track(
+    fmt: VideoFormat, duration_ticks: int, tables: Iterable[bytes], edits: bytes = b"", shown_ticks: int = 0
+) -> bytes:
+    """trak of the pictures, with the sample `tables` that follow stsd; the rest as in `boxes.track`."""
+    media = Media(
+        _TRACK_ID, b"vide", b"video", fmt.timescale, full_box(b"vmhd", 0, 1, bytes(8)), (fmt.width, fmt.height)
     )
+    return track(media, _entry(fmt), duration_ticks, tables, edits, shown_ticks)
 
 
 def render_fragment(run: Run, fmt: VideoFormat, origin: Origin, sequence: int) -> bytes:

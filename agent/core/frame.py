@@ -1,4 +1,4 @@
-"""What a source of video hands to the recorder: encoded packets, low-resolution luma, and honest gaps.
+"""What a source hands to the recorder: encoded packets, low-resolution luma, sound if wanted, and honest gaps.
 
 All times are nanoseconds on one clock that only runs forward: the boot clock of a camera; for replayed footage the
 presentation time, counted from the first frame of the first file. What that clock means in UTC is `timeline`'s concern.
@@ -78,6 +78,27 @@ class LumaFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundFormat:
+    """How to decode the sound that follows it: AAC-LC, one or two channels. Comes before the first sound packet.
+
+    `config` is an AudioSpecificConfig (ISO 14496-3 1.6.2.1), which says rate and channels too; `aac.read_config` reads
+    it. Every packet of such sound lasts 1024 / `rate_hz` seconds.
+    """
+
+    rate_hz: int
+    channels: int
+    config: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPacket:
+    """One raw AAC frame, untouched, and when it is heard; on the same clock as the pictures."""
+
+    data: bytes
+    pts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A stretch for which the source has no video, and why, in words for the log."""
 
@@ -86,4 +107,4 @@ class Gap:
     reason: str
 
 
-SourceItem = VideoFormat | EncodedPacket | LumaFrame | Gap
+SourceItem = VideoFormat | EncodedPacket | LumaFrame | SoundFormat | SoundPacket | Gap

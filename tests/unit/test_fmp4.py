@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,9 @@ from agent.core.fmp4 import (
     render_fragment,
     to_ticks,
 )
-from agent.core.frame import EncodedPacket, VideoFormat
+from agent.core.fmp4_sound import parse_sound, parse_sound_init, render_sound, sound_init
+from agent.core.frame import EncodedPacket, SoundFormat, VideoFormat
+from agent.core.sound import SoundRun
 from tests.films import SECOND, cut, film_bytes
 from tests.vectors import fragment_vectors
 
@@ -275,12 +278,20 @@ VECTORS = sorted((Path(__file__).parents[1] / "vectors" / "fragment").glob("*.js
 def test_vectors(path: Path) -> None:
     vector = json.loads(path.read_text())
     data = bytes.fromhex(vector["bytes"])
-    parse = {"init": parse_init, "fragment": parse_fragment}[vector["kind"]]
+    parse = {
+        "init": parse_init,
+        "fragment": parse_fragment,
+        "sound-init": parse_sound_init,
+        "sound": parse_sound,
+    }[vector["kind"]]
     if vector["outcome"] == "corrupt":
         with pytest.raises(Corrupt):
             parse(data)
         return
     parse(data)
+    if "sound" in vector["kind"]:
+        check_sound_vector(vector, data)
+        return
     fmt = VideoFormat(**{**vector["format"], "parameter_sets": bytes.fromhex(vector["format"]["parameter_sets"])})
     if vector["kind"] == "init":
         assert init_segment(fmt) == data
@@ -288,6 +299,16 @@ def test_vectors(path: Path) -> None:
     packets = tuple(EncodedPacket(bytes.fromhex(p.pop("data")), **p) for p in vector["packets"])
     run = Run(packets, vector["next_dts_ns"])
     assert render_fragment(run, fmt, Origin(**vector["origin"]), vector["sequence"]) == data
+
+
+def check_sound_vector(vector: dict[str, Any], data: bytes) -> None:
+    fmt = SoundFormat(**{**vector["format"], "config": bytes.fromhex(vector["format"]["config"])})
+    if vector["kind"] == "sound-init":
+        assert sound_init(fmt) == data
+        return
+    packets = tuple(bytes.fromhex(packet) for packet in vector["packets"])
+    run = SoundRun(packets, vector["start_ns"], 0)
+    assert render_sound(run, fmt, vector["zero_ns"], vector["sequence"]) == data
 
 
 def test_the_vectors_are_what_their_script_writes() -> None:
