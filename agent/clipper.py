@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from agent.clip_sound import ClipSound
 from agent.core.encoding import b64u
 from agent.core.fmp4 import Origin, Run, init_segment, render_fragment
 from agent.core.frame import Gap, Track, VideoFormat
@@ -97,6 +98,7 @@ class Clipper:
         self._current: _Current | None = None
         self._roll_motion_ns: int | None = None  # set while a full clip waits for the key frame the next begins at
         self._end_ns = 0
+        self.sound = ClipSound(self._make_room)
         self.base: TimeBase | None = None
 
     @property
@@ -157,10 +159,12 @@ class Clipper:
 
     def end(self) -> None:
         """Close record and manifest for the clip in hand; nothing if there is none."""
-        current, self._current = self._current, None
+        current = self._current
         if current is None:
             return
         zero = current.origin.pts_ns
+        self.sound.end(zero + current.end_ns)
+        self._current = None
         motion_end_ns = max(current.motion_start_ns, current.motion_end_ns)
         gaps = [(gap.start_ns - zero, gap.end_ns - zero, gap.reason) for gap in current.gaps]
         witnessed = self._onlooker.conclude()
@@ -198,6 +202,7 @@ class Clipper:
         clip = self._store.begin(start, owners, owners_hash)
         self._current = _Current(clip, origin, max(motion_start_ns, origin.pts_ns), motion_start_ns)
         clip.add_init(Track.VIDEO, init_segment(self._format))
+        self.sound.begin(clip, origin.pts_ns)
         for run in runs:
             self._write(self._current, run)
         self._watcher.clip_began(clip.row)
@@ -210,14 +215,16 @@ class Clipper:
         current.clip.add(Track.VIDEO, Fragment(data, run.key, start_ns, run.duration_ns))
         current.records += 1
         current.end_ns = start_ns + run.duration_ns
+        self.sound.cut(run.start_ns)
 
     def _check_limits(self, current: _Current) -> None:
         """A source of very short or very long groups of pictures may reach a clip's limits before its time is up."""
-        full = current.records >= RECORDS_LIMIT - _RECORDS_RESERVE
+        records = current.clip.row.records
+        full = records >= RECORDS_LIMIT - _RECORDS_RESERVE
         long = current.end_ns >= CLIP_LIMIT_NS - 2 * self._pre_roll_ns
         if full or long:
             self._roll_motion_ns = current.motion_end_ns
-        if current.records >= RECORDS_LIMIT - 2 or current.end_ns >= CLIP_LIMIT_NS:
+        if records >= RECORDS_LIMIT - 2 or current.end_ns >= CLIP_LIMIT_NS:
             # No key frame came in time. Begin again at the last one: the stretch since is in both clips, none is lost.
             self._roll_motion_ns = None
             motion_ns = current.motion_end_ns
@@ -237,6 +244,8 @@ class Clipper:
         while self._runs and (keep > 0 or (total > _MEMORY_LIMIT_BYTES and self._current is None)):
             total -= self._runs.popleft().size
             keep -= 1
+        if self._runs:
+            self.sound.forget(self._runs[0].start_ns)
 
     def _make_room(self, size: int) -> None:
         recording = self._current.clip.row.bytes if self._current else 0

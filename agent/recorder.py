@@ -17,7 +17,7 @@ from agent.clipper import Clipper, ClipWatcher, RecordedClip
 from agent.config import Config
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import Fragmenter, Run
-from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem, VideoFormat
+from agent.core.frame import EncodedPacket, Gap, LumaFrame, SoundFormat, SoundPacket, SourceItem, VideoFormat
 from agent.core.identity import OwnerSet
 from agent.core.motion import Motion, MotionDetector, MotionSettings, Zone
 from agent.core.segmenter import Closed, Opened, Segmenter, SegmenterRules
@@ -140,6 +140,8 @@ class Recorder:
             self._observe(item)
         elif isinstance(item, VideoFormat):
             self._change_format(item)
+        elif isinstance(item, SoundFormat | SoundPacket):
+            self._clipper.sound.take(item)
         else:
             self._take_runs(self._fragmenter.flush())
             self._add_gap(item)
