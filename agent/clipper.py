@@ -22,6 +22,7 @@ from agent.core.timeline import TimeBase
 from agent.onlooker import Onlooker
 from agent.store.clips import ClipStart, ClipStore
 from agent.store.index import ClipRow
+from agent.store.keeping import Keeper
 from agent.store.recording import Fragment, OpenClip
 
 _LOOK_BACK_NS = 2_000_000_000  # motion may be confirmed a little after it began
@@ -68,16 +69,16 @@ class _Current:
 class Clipper:
     """Writes one source's clips, one at a time. OSError passes through where the disk does not take it.
 
-    `pre_roll_ns` is how far back memory reaches, `budget_bytes` the most the ring may take; `owners` gives the owner
-    set in force and its hash; `random` gives random bytes; `finished` hears of every clip that was closed; `onlooker`
-    knows what each shows.
+    `pre_roll_ns` is how far back memory reaches, `keeper` makes room in the ring; `owners` gives the owner set in
+    force and its hash; `random` gives random bytes; `finished` hears of every clip that was closed; `onlooker` knows
+    what each shows.
     """
 
     def __init__(
         self,
         store: ClipStore,
+        keeper: Keeper,
         pre_roll_ns: int,
-        budget_bytes: int,
         owners: Callable[[], tuple[OwnerSet, bytes]],
         random: Callable[[int], bytes],
         watcher: ClipWatcher,
@@ -86,7 +87,7 @@ class Clipper:
     ) -> None:
         self._store = store
         self._pre_roll_ns = pre_roll_ns
-        self._budget_bytes = budget_bytes
+        self._keeper = keeper
         self._owners = owners
         self._random = random
         self._watcher = watcher
@@ -249,6 +250,6 @@ class Clipper:
 
     def _make_room(self, size: int) -> None:
         recording = self._current.clip.row.bytes if self._current else 0
-        evicted = self._store.make_room(self._budget_bytes, recording + size + _CLOSE_RESERVE_BYTES)
+        evicted = self._keeper.make_room(recording, size + _CLOSE_RESERVE_BYTES)
         if evicted:
             self._watcher.clips_evicted(evicted)

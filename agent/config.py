@@ -67,9 +67,12 @@ class Motion(_Section, frozen=True):
 
 
 class RingSize(_Section, frozen=True):
-    """The most the ring may take on the disk, in megabytes of 10^6 bytes."""
+    """The most the ring may take on the disk and the least it leaves free there, in megabytes of 10^6 bytes; how many
+    days a clip is kept (0: as long as it fits)."""
 
     budget_mb: Annotated[int, Meta(ge=10)] = 8000
+    min_free_mb: Annotated[int, Meta(ge=0)] = 300
+    days: Annotated[int, Meta(ge=0, le=3650)] = 14
 
 
 class Broker(_Section, frozen=True):

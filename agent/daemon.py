@@ -17,6 +17,7 @@ from pathlib import Path
 from agent import __version__
 from agent.adapters import clock
 from agent.adapters.http import OwnerServer
+from agent.age_limit import AgeLimit
 from agent.broker_talk import BrokerTalk
 from agent.config import Config
 from agent.core import identity
@@ -33,13 +34,12 @@ from agent.recorder import RecorderReport, recorder_settings
 from agent.recorder_thread import Footage, RecorderThread
 from agent.setup import Opened, open_state, pairing_link
 from agent.store.clips import ClipStore
+from agent.store.keeping import Keeper, ring_limits
 from agent.store.ledger import Ledger
 from agent.store.ring import Ring
 from agent.store.state import StateDirectory, WriterLock
 
 log = logging.getLogger(__name__)
-
-_MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ class Doorbell:
                     group.create_task(self._sending.run()),
                     group.create_task(self._record()),
                     group.create_task(self._intake.run()),
+                    group.create_task(self._age_limit.run()),
                 ]
                 ready(Running(f"http://{shown}:{port}", opened.recovery_code))
                 await self.stopped.wait()
@@ -146,7 +147,7 @@ class Doorbell:
             log.error("%s; 'doorward check' says more", problem)
         self._ledger = Ledger(db)
         self._device = opened.device
-        self.recorder = RecorderThread(opened, recorder_settings(config), self.bulletin)
+        self.recorder = RecorderThread(opened, recorder_settings(config), ring_limits(config), self.bulletin)
         self.doorkeeper = Doorkeeper(
             self._ledger, opened.device, config.doorbell.name, __version__, clock.utc_ns, secrets.token_bytes
         )
@@ -155,20 +156,22 @@ class Doorbell:
             clock.boot_ns,
         )  # fmt: skip
         place = (config.doorbell.latitude, config.doorbell.longitude)
+        limits = ring_limits(config)
         self._intake = Intake(
             self._ledger, clips.index, place, self._pinned, self.bulletin, clock.utc_ns, clock.minute_of_day,
-            self.look_again,
+            self.look_again, limits.budget_bytes,
         )  # fmt: skip
         home = Home(
             name=config.doorbell.name,
             longitude=place[1],
             latitude=place[0],
-            budget_bytes=config.ring.budget_mb * _MEGABYTE,
             undo_ns=round(config.consent.undo_s * 1e9),
         )
+        self._age_limit = AgeLimit(opened, limits, self.bulletin)
+        keeper = Keeper(clips, self._ledger, limits, clock.utc_ns)
         self.desk = Desk(
-            self._ledger, clips, opened.device, home, self, self.bulletin, self.doorkeeper.owner_set, clock.utc_ns,
-            secrets.token_bytes,
+            self._ledger, clips, keeper, opened.device, home, self, self.bulletin, self.doorkeeper.owner_set,
+            clock.utc_ns, secrets.token_bytes,
         )  # fmt: skip
 
     def pairing_link(self, origin: str, secret: bytes) -> str:

@@ -24,12 +24,12 @@ from agent.core.segmenter import Closed, Opened, Segmenter, SegmenterRules
 from agent.core.timeline import TimeBase
 from agent.onlooker import Onlooker, Sight
 from agent.store.clips import ClipStore
+from agent.store.keeping import Keeper
 
 log = logging.getLogger(__name__)
 
 _KEY_FRAMES_APART_NS = 120_000_000_000  # what lies farther behind a key frame is not kept: a clip has to begin with one
 _REPORT_LIMIT = 10_000
-_MEGABYTE = 1_000_000
 _NO_KEY_FRAME = "the source sent no key frame for two minutes; set it to one every second or two"
 
 
@@ -39,7 +39,6 @@ class RecorderSettings:
 
     motion: MotionSettings
     rules: SegmenterRules
-    budget_bytes: int
 
 
 def recorder_settings(config: Config) -> RecorderSettings:
@@ -49,7 +48,7 @@ def recorder_settings(config: Config) -> RecorderSettings:
     )
     zones = tuple(Zone(tuple(z.corners), z.ignore, z.sensitivity) for z in config.motion.zones)
     motion = MotionSettings(config.motion.sensitivity, zones)
-    return RecorderSettings(motion, rules, config.ring.budget_mb * _MEGABYTE)
+    return RecorderSettings(motion, rules)
 
 
 @dataclass(slots=True)
@@ -90,6 +89,7 @@ class Recorder:
     def __init__(
         self,
         store: ClipStore,
+        keeper: Keeper,
         settings: RecorderSettings,
         owners: Callable[[], tuple[OwnerSet, bytes]],
         random: Callable[[int], bytes],
@@ -108,9 +108,8 @@ class Recorder:
         self._report = RecorderReport()
         self._onlooker = Onlooker(sight)
         self._clipper = Clipper(
-            store, settings.rules.pre_roll_ns, settings.budget_bytes, owners, random, watcher, self._report.add_clip,
-            self._onlooker,
-        )  # fmt: skip
+            store, keeper, settings.rules.pre_roll_ns, owners, random, watcher, self._report.add_clip, self._onlooker
+        )
 
     def record(self, source: Iterable[SourceItem], base: TimeBase, stopped: Callable[[], bool]) -> RecorderReport:
         """Record until the source ends or `stopped()`; every clip is closed on return.

@@ -18,6 +18,7 @@ from agent.adapters import clock
 from agent.core import identity, statements
 from agent.core.frame import SourceItem
 from agent.core.identity import OwnerSet
+from agent.core.retention import Limits
 from agent.core.timeline import TimeBase
 from agent.disclosure.bulletin import Bulletin
 from agent.recorder import Recorder, RecorderReport, RecorderSettings
@@ -25,6 +26,7 @@ from agent.setup import Opened
 from agent.store.clips import ClipStore, owner_set_in_force
 from agent.store.database import connect
 from agent.store.index import ClipRow
+from agent.store.keeping import Keeper
 from agent.store.ledger import Ledger
 from agent.store.ring import Ring
 from agent.store.state import device_id
@@ -46,9 +48,10 @@ class Footage:
 class RecorderThread:
     """Runs a Recorder in a thread of its own, with its own connection, and tells the event loop what happens."""
 
-    def __init__(self, opened: Opened, settings: RecorderSettings, bulletin: Bulletin) -> None:
+    def __init__(self, opened: Opened, settings: RecorderSettings, limits: Limits, bulletin: Bulletin) -> None:
         self._opened = opened
         self._settings = settings
+        self._limits = limits
         self._bulletin = bulletin
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
@@ -74,13 +77,14 @@ class RecorderThread:
         with contextlib.closing(connect(self._opened.state.database, cache_only=True)) as db:
             store = ClipStore(Ring(self._opened.state.ring), db, self._opened.device)
             ledger = Ledger(db)
+            keeper = Keeper(store, ledger, self._limits, clock.utc_ns)
             device = device_id(self._opened.device)
 
             def owners() -> tuple[OwnerSet, bytes]:
                 token = owner_set_in_force(ledger)
                 return identity.read_owner_set(token, device), statements.digest(token)
 
-            recorder = Recorder(store, self._settings, owners, secrets.token_bytes, self)
+            recorder = Recorder(store, keeper, self._settings, owners, secrets.token_bytes, self)
             return recorder.record(footage.source(self._stop.is_set), footage.base(), self._stop.is_set)
 
     def _set_state(self, state: str) -> None:
@@ -103,13 +107,8 @@ class RecorderThread:
         self._tell("clips")
 
     def clips_evicted(self, rows: list[ClipRow]) -> None:
-        ledger_details = [{"clip": row.id, "reason": "budget"} for row in rows]
-        self._loop.call_soon_threadsafe(self._note_evicted, ledger_details)
+        log.info("%d old clips made room", len(rows))
         self._tell("clips")
-
-    def _note_evicted(self, details: list[dict[str, str]]) -> None:
-        for each in details:
-            Ledger(self._opened.db).note(clock.utc_ns(), "evicted", dict(each))
 
     def clip_shows(self, label: str) -> None:
         """Who is to be told of it is not decided yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from agent.core.frame import Track
 from agent.core.identity import KeyPair, OwnerSet, RequesterStatement
 from agent.core.release import Asked
 from agent.core.request import Asker, FootageRequest, sign_request
+from agent.core.retention import Limits
 from agent.core.statements import Kind
 from agent.core.timeline import Span, Trust
 from agent.setup import open_state
 from agent.store.clips import ClipStart, ClipStore
 from agent.store.index import ClipRow
+from agent.store.keeping import Keeper
 from agent.store.ledger import Ledger, RequestRow
 from agent.store.recording import Fragment, OpenClip
 from agent.store.ring import Ring
@@ -65,6 +68,10 @@ class Household:
     @property
     def clips(self) -> ClipStore:
         return ClipStore(Ring(self.state.ring), self.db, self.device)
+
+    def keeper(self, budget: int = 10**9, *, min_free: int = 0, age_ns: int = 0) -> Keeper:
+        """What keeps the ring within these limits; it believes the time to be NOW."""
+        return Keeper(self.clips, self.ledger, Limits(budget, min_free, age_ns), lambda: NOW)
 
     @property
     def device_id(self) -> str:
@@ -138,8 +145,8 @@ class Household:
         )
         return sign_request(said, self.requester.signs, now_ns=max(NOW, span.end_ns))[0], said
 
-    def admit(self, span: Span, now_ns: int = NOW) -> tuple[RequestRow, Asked]:
-        """A request as the intake would store it, with its hold."""
+    def admit(self, span: Span, now_ns: int = NOW, held: Collection[int] | None = None) -> tuple[RequestRow, Asked]:
+        """A request as the intake would store it, with its hold: on all its clips, or on those in `held`."""
         token, said = self.request(span)
         row = RequestRow(
             id=said.id,
@@ -156,6 +163,7 @@ class Household:
             decision=None,
             undo_until_ns=None,
         )
-        self.ledger.admit(row, [clip.sequence for clip in self.clips.overlapping(span)])
+        sequences = [clip.sequence for clip in self.clips.overlapping(span)]
+        self.ledger.admit(row, sequences, sequences if held is None else held)
         asked = Asked(row.hash, self.requester.kid, key_id(self.requester.opens_public), said.purpose, span)
         return row, asked

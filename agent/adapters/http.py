@@ -55,7 +55,15 @@ _SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "geolocation=(), microphone=(), camera=()",
 }
-_STATUS_OF_REASON = {"no-session": 401, "not-asked": 409, "changed": 409, "too-many": 429, "too-large": 413}
+_STATUS_OF_REASON = {
+    "no-session": 401,
+    "not-asked": 409,
+    "changed": 409,
+    "recording": 409,
+    "promised": 409,
+    "too-many": 429,
+    "too-large": 413,
+}
 
 T = TypeVar("T")
 
@@ -86,6 +94,7 @@ class Desk(Protocol):
     def status(self) -> Status: ...
     def clips(self, start: str | None, end: str | None, limit: int) -> list[ClipSummary]: ...
     def clip(self, clip: str) -> ClipDetail: ...
+    def delete(self, clip: str, owner: str) -> ClipSummary: ...
     def sealed_path(self, clip: str) -> Path: ...
     def requests(self) -> list[RequestRow]: ...
     def request(self, request: str) -> RequestDetail: ...
@@ -146,6 +155,7 @@ class OwnerServer:
         add("GET", "/api/events", self._events)
         add("GET", "/api/clips", self._closed(self._clips))
         add("GET", "/api/clips/{clip}", self._closed(lambda r: self._desk.clip(r.match_info["clip"])))
+        add("DELETE", "/api/clips/{clip}", self._delete)
         add("GET", "/api/clips/{clip}/sealed", self._sealed)
         add("GET", "/api/requests", self._closed(lambda _: Requests(self._desk.requests())))
         add("GET", "/api/requests/{id}", self._closed(lambda r: self._desk.request(r.match_info["id"])))
@@ -262,6 +272,9 @@ class OwnerServer:
         body = await _body(request, DecisionBody)
         releases = [from_b64u(text) for text in body.releases]
         return _json(await self._desk.decide(request.match_info["id"], body.decision.encode(), releases))
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        return _json(self._desk.delete(request.match_info["clip"], self._owner(request)))
 
     def _step(self, name: str) -> Callable[[web.Request], object]:
         def take(request: web.Request) -> object:

@@ -57,6 +57,10 @@ class OwnerClient:
         data = await self._call("POST", path, body=to_json(body) if body is not None else b"{}")
         return from_json(data, answer, f"the doorbell's answer to {path}")
 
+    async def delete(self, path: str, answer: type[T]) -> T:
+        """DELETE, the answer as `answer`."""
+        return from_json(await self._call("DELETE", path), answer, f"the doorbell's answer to {path}")
+
     async def stretch(self, path: str, offset: int, length: int) -> bytes:
         """`length` bytes from `offset` of a file."""
         wanted = f"bytes={offset}-{offset + length - 1}"

@@ -221,6 +221,25 @@ def _tell_row(context: click.Context, row: RequestRow, text: str) -> None:
 @owner.command()
 @click.argument("clip")
 @_identity
+@click.option("--yes", is_flag=True, help="Do not ask again.")
+@click.pass_context
+def delete(context: click.Context, clip: str, identity_path: Path, yes: bool) -> None:
+    """Delete one of your clips for good, also one that somebody asked for."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BadInput("nobody is there to be asked whether the clip may go for good; add --yes")
+        click.confirm(f"Delete clip {clip} for good? Nobody can bring it back", abort=True, err=True)
+    gone = signed_in(identity_path, lambda session: session.delete(clip))
+    report(
+        options(context),
+        {"deleted": gone.id},
+        lambda console: console.print(f"Deleted: the clip of {local_time(gone.start)}."),
+    )
+
+
+@owner.command()
+@click.argument("clip")
+@_identity
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE.mp4")
 @click.option("--from", "start", metavar="TIME", help="Only from this moment on.")
 @click.option("--to", "end", metavar="TIME", help="Only up to this moment.")

@@ -21,12 +21,14 @@ from agent.core.encoding import format_time, parse_time
 from agent.core.frame import LumaFrame
 from agent.core.identity import OwnerSet
 from agent.core.motion import Motion, MotionDetector
+from agent.core.retention import Limits
 from agent.core.timeline import TimeBase, Trust
 from agent.disclosure.desk import summary
 from agent.recorder import Explain, Recorder, RecorderReport, RecorderSettings, recorder_settings
 from agent.setup import Opened, open_state
 from agent.store.clips import ClipStore, owner_set_in_force
 from agent.store.index import ClipRow
+from agent.store.keeping import Keeper, ring_limits
 from agent.store.ledger import Ledger
 from agent.store.ring import Ring
 from agent.store.state import StateDirectory, WriterLock, device_id
@@ -100,7 +102,7 @@ def replay(
             progress = stack.enter_context(Progress(*columns, console=console, transient=True))
             draw = stack.enter_context(_explaining(explain / EXPLAIN_FILM, settings)) if explain else None
             base, bar = TimeBase(0, start_ns, Trust.REPLAYED), _Bar(progress, total_ns)
-            recorded = _record(opened, source, settings, base, bar, draw)
+            recorded = _record(opened, source, settings, ring_limits(opts.config), base, bar, draw)
     if explain is not None:
         console.print(f"Why it was motion or not: {explain / EXPLAIN_FILM}")
     _report(context, recorded, opened.recovery_code)
@@ -121,6 +123,7 @@ def _record(
     opened: Opened,
     source: ReplaySource,
     settings: RecorderSettings,
+    limits: Limits,
     base: TimeBase,
     bar: _Bar,
     explain: Explain | None,
@@ -134,7 +137,8 @@ def _record(
     def in_force() -> tuple[OwnerSet, bytes]:
         return owners, statements.digest(token)
 
-    recorder = Recorder(store, settings, in_force, secrets.token_bytes, bar, explain)
+    keeper = Keeper(store, ledger, limits, clock.utc_ns)
+    recorder = Recorder(store, keeper, settings, in_force, secrets.token_bytes, bar, explain)
     return recorder.record(source, base, lambda: False)
 
 

@@ -30,6 +30,7 @@ class Status(_Message, frozen=True):
     clips: int
     bytes: int
     budget_bytes: int
+    days: int
     oldest: str | None
     broker: str
     requests_waiting: int

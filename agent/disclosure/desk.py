@@ -39,10 +39,12 @@ from agent.disclosure.bulletin import Bulletin
 from agent.store import ledger as rows
 from agent.store.clips import ClipStore, clip_facts
 from agent.store.index import ClipRow
+from agent.store.keeping import Keeper
 from agent.store.ledger import Ledger
 from agent.store.state import device_id
 
 _LIST_LIMIT = 500
+_DAY_NS = 86_400 * 1_000_000_000
 
 
 class Activity(Protocol):
@@ -70,7 +72,6 @@ class Home:
     name: str
     longitude: float
     latitude: float
-    budget_bytes: int
     undo_ns: int
 
 
@@ -81,6 +82,7 @@ class Desk:
         self,
         ledger: Ledger,
         clips: ClipStore,
+        keeper: Keeper,
         device: Ed25519PrivateKey,
         home: Home,
         activity: Activity,
@@ -91,6 +93,7 @@ class Desk:
     ) -> None:
         self._ledger = ledger
         self._clips = clips
+        self._keeper = keeper
         self._device = device_id(device)
         self._home = home
         self._activity = activity
@@ -109,7 +112,8 @@ class Desk:
             recording=self._activity.recording,
             clips=count,
             bytes=used,
-            budget_bytes=self._home.budget_bytes,
+            budget_bytes=self._keeper.limits.budget_bytes,
+            days=self._keeper.limits.age_ns // _DAY_NS,
             oldest=None if oldest_ns is None else format_time(oldest_ns),
             broker=self._activity.broker,
             requests_waiting=len(self._ledger.in_state(State.ASKED)),
@@ -149,6 +153,15 @@ class Desk:
         if row is None:
             raise NotThere(f"there is no clip '{clip[:40]}' here")
         return row
+
+    def delete(self, clip: str, owner: str) -> ClipSummary:
+        """Delete a clip at once, because the owner with this kid says so. Refused: recording, promised."""
+        waiting = self._clips.index.by_id(clip)
+        row = self._keeper.delete(clip, owner)
+        self.bulletin.tell("clips")
+        if waiting is not None and waiting.held:
+            self.bulletin.tell("requests")
+        return summary(row)
 
     def requests(self) -> list[RequestRow]:
         """All requests, newest first."""
@@ -228,7 +241,9 @@ class Desk:
         judged = judge_decision(
             decision, releases, owners=owners, device=self._device, asked=asked_of(row), clips=facts, now_ns=now
         )
-        self._commit(request, judged, decision, releases, now)
+        shared = {clip.clip for clip in judged.clips}
+        clips = [clip.sequence for clip in concerned if clip.id in shared]
+        self._commit(request, judged, decision, releases, now, clips)
         self._changed(request)
         return self._request_row(self._ledger.request(request))
 
@@ -236,7 +251,9 @@ class Desk:
         ended = [row for row in concerned if row.state != "recording"]
         return {row.id: clip_facts(self._clips.ring.read(row.sequence)) for row in ended}
 
-    def _commit(self, request: str, judged: Decision, decision: bytes, releases: list[bytes], now: int) -> None:
+    def _commit(
+        self, request: str, judged: Decision, decision: bytes, releases: list[bytes], now: int, clips: list[int]
+    ) -> None:
         owner = statements.signer(Kind.DECISION, decision)
         if judged.answer == "decline":
             self._ledger.decline(request, decision, owner, now)
@@ -249,6 +266,7 @@ class Desk:
             transfer=new_id(self._random(16)),
             now_ns=now,
             undo_until_ns=max(now + self._window_ns(), parse_time(judged.not_before)),
+            clips=clips,
         )
 
     def _window_ns(self) -> int:

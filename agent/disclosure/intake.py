@@ -19,6 +19,7 @@ from agent.core.encoding import b64u, parse_time
 from agent.core.errors import BadInput, Refused, Unavailable
 from agent.core.identity import RequesterStatement, read_requester_statement
 from agent.core.request import Circumstances, Judged
+from agent.core.retention import may_hold
 from agent.core.settings import Settings, is_quiet
 from agent.core.statements import Kind
 from agent.core.timeline import Span
@@ -39,7 +40,8 @@ class Intake:
     """Judges requests for one home. `pinned`: requester kid → its statement, as bytes and as read.
 
     `minute_of_day`: of UTC ns in an IANA zone, BadInput where that is unknown. `withdrawn` is called after a request
-    that may be on its way out was taken back.
+    that may be on its way out was taken back. What one requester, and all together, can keep from being evicted is a
+    share of the ring's `budget_bytes`.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Intake:
         now: Callable[[], int],
         minute_of_day: Callable[[int, str], int],
         withdrawn: Callable[[], None],
+        budget_bytes: int,
     ) -> None:
         self._ledger = ledger
         self._index = index
@@ -61,6 +64,7 @@ class Intake:
         self._now = now
         self._minute_of_day = minute_of_day
         self._withdrawn = withdrawn
+        self._budget_bytes = budget_bytes
         self._hour = 0
         self._refusals = 0
 
@@ -165,7 +169,9 @@ class Intake:
     def _admit(self, judged: Judged, token: bytes, now: int) -> RequestRow:
         said = judged.request
         replaced = self._ledger.by_hash(said.replaces) if said.replaces else None
-        sequences = [row.sequence for row in self._index.overlapping(said.span)]
+        concerned = self._index.overlapping(said.span)
+        own, own_bytes = self._ledger.held_by(judged.requester.id)
+        held = may_hold(concerned, own, own_bytes, self._ledger.held_bytes(), self._budget_bytes)
         row = RequestRow(
             id=said.id,
             hash=b64u(judged.hash),
@@ -183,5 +189,5 @@ class Intake:
             rule=judged.declined_by,
             replaces=replaced.id if replaced else None,
         )
-        self._ledger.admit(row, sequences)
+        self._ledger.admit(row, [clip.sequence for clip in concerned], held)
         return row

@@ -20,6 +20,7 @@ from agent.core.manifest import read_manifest
 from agent.core.owner_api import (
     Challenge,
     ClipDetail,
+    ClipSummary,
     DecisionBody,
     HelloAnswer,
     HelloBody,
@@ -226,6 +227,10 @@ class OwnerSession:
     async def _send(self, request: str, token: bytes, releases: list[bytes]) -> RequestRow:
         body = DecisionBody(token.decode(), [b64u(release) for release in releases])
         return await self.client.post(f"/api/requests/{request}/decision", body, RequestRow)
+
+    async def delete(self, clip: str) -> ClipSummary:
+        """Delete a clip for good; what it was."""
+        return await self.client.delete(f"/api/clips/{clip}", ClipSummary)
 
     async def step(self, request: str, name: str) -> RequestRow:
         """undo, hold, resume or stop."""

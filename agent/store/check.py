@@ -49,6 +49,7 @@ class Checker:
     def findings(self) -> Iterator[Finding]:
         """Everything that is not as it should be."""
         yield from self._clips()
+        yield from self._totals()
         yield from self._owners()
         yield from self._requests()
         yield from self._audit()
@@ -60,9 +61,10 @@ class Checker:
     # -- R: the ring, I: the index
 
     def _clips(self) -> Iterator[Finding]:
-        known = {row.sequence: row for row in self._index.all()}
+        leaving = set(self._index.leaving())  # gone already as far as the ledger is concerned
+        known = {row.sequence: row for row in self._index.all() if row.sequence not in leaving}
         before: tuple[int, str] | None = None
-        sequences = list(self._ring.sequences())
+        sequences = [sequence for sequence in self._ring.sequences() if sequence not in leaving]
         for sequence in sequences:
             row = known.pop(sequence, None)
             try:
@@ -117,6 +119,14 @@ class Checker:
         if previous and before and before[0] == sequence - 1 and before[1] != previous:
             text = f"clip {sequence} does not follow the clip before it: one of them was replaced"
             yield Finding("R6 each clip names the manifest before it", text, mendable=False)
+
+    def _totals(self) -> Iterator[Finding]:
+        counted = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM clips WHERE state != 'recording'"
+        ).fetchone()
+        if tuple(counted) != self._index.ended():
+            text = f"{counted[1]} bytes in {counted[0]} clips, but the sum says {self._index.ended()[1]}"
+            yield Finding("I2 the sum of the index is right", text, mendable=True)
 
     # -- O: owners
 

@@ -1,12 +1,12 @@
-"""The clips of one doorbell: ring and index together. Begins clips, recovers them, makes room, gives out their facts.
+"""The clips of one doorbell: ring and index together. Begins clips, recovers them, gives out their facts.
 
-Owns the order of things: the ring first, the index after it; eviction never touches a held clip.
+Owns the order of things: the ring first, the index after it. What leaves the ring is `keeping`'s to say.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -57,13 +57,11 @@ class ClipStore:
         self.index = Index(db)
         self._db = db
         self._device = device
-        self._ended_bytes: int | None = None  # of all clips but one being recorded; None: to be counted again
 
     def begin(self, start: ClipStart, owners: OwnerSet, owners_hash: bytes) -> OpenClip:
         """A new clip, sealed to `owners`. OSError where the disk does not take it."""
-        self._ended_bytes = None
         recipients = owners.recipients()
-        last = self.index.last_sequence()
+        last = self.index.last_used()
         header = ClipHeader(
             format=CLIP_FORMAT,
             suite=SUITE,
@@ -88,6 +86,7 @@ class ClipStore:
 
     def recover(self) -> Recovery:
         """Close what a crash left open, and index what the ring holds beyond the index."""
+        self.forget(self.index.leaving())
         last = self.index.last_sequence()
         beyond = (sequence for sequence in self.ring.sequences_from(last) if sequence > last)
         found = Recovery()
@@ -128,31 +127,12 @@ class ClipStore:
         )
         return statements.sign(Kind.MANIFEST, manifest, self._device)
 
-    def make_room(self, budget_bytes: int, needed_bytes: int) -> list[ClipRow]:
-        """Evict the oldest clips nobody holds until `needed_bytes` (with what is being recorded) fit beside the rest.
-
-        Unavailable when held clips fill the ring.
-        """
-        if self._ended_bytes is None:
-            self._ended_bytes = self.index.ended_bytes()
-        used = self._ended_bytes
-        evicted: list[ClipRow] = []
-        if used + needed_bytes <= budget_bytes:
-            return evicted
-        for row in list(self.index.evictable()):
-            self.delete(row)
-            evicted.append(row)
-            self._ended_bytes = used = used - row.bytes
-            if used + needed_bytes <= budget_bytes:
-                return evicted
-        raise Unavailable(
-            f"the ring's {budget_bytes} bytes are full of clips held for requests; answer those or raise the budget"
-        )
-
-    def delete(self, row: ClipRow) -> None:
-        """Remove a clip. The index forgets it last, so that a crash between leaves a row `check` can explain."""
-        self.ring.delete(row.sequence)
-        self.index.remove(row.sequence)
+    def forget(self, sequences: Sequence[int]) -> None:
+        """Take clips that are marked as leaving off the disk, then out of the index; a crash between is finished by
+        `recover`."""
+        self.ring.delete(*sequences)
+        for sequence in sequences:
+            self.index.remove(sequence)
 
     def overlapping(self, span: Span) -> list[ClipRow]:
         """Clips that share a moment with `span`, oldest first."""

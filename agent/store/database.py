@@ -7,6 +7,8 @@ clips, `ledger` for requests and everything that follows from them.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.core.errors import Corrupt, Unavailable
@@ -86,6 +88,43 @@ _MIGRATIONS = (
     UPDATE requests SET prompted_ns = received_ns;
     CREATE TABLE settings (one INTEGER PRIMARY KEY CHECK (one = 1), document BLOB NOT NULL) STRICT;
     """,
+    # A number is never used twice (AUTOINCREMENT), also where the newest clip has left the ring. What is marked in
+    # `leaving` has left as far as the ledger is concerned; its file and its row may still be there. `ended` sums up the
+    # clips that ended, so that room and status cost the same whatever the ring holds.
+    """
+    ALTER TABLE clips RENAME TO clips_before;
+    DROP INDEX clips_by_start;
+    CREATE TABLE clips (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        header_hash TEXT NOT NULL,
+        start_ns INTEGER NOT NULL,
+        end_ns INTEGER NOT NULL,
+        motion_start_ns INTEGER,
+        motion_end_ns INTEGER,
+        bytes INTEGER NOT NULL,
+        records INTEGER NOT NULL,
+        trust TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('recording', 'closed', 'cut'))
+    ) STRICT;
+    CREATE INDEX clips_by_start ON clips (start_ns);
+    CREATE INDEX clips_recording ON clips (sequence) WHERE state = 'recording';
+    CREATE TABLE ended (one INTEGER PRIMARY KEY CHECK (one = 1), clips INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+    INSERT INTO ended VALUES (1, 0, 0);
+    CREATE TRIGGER clips_in AFTER INSERT ON clips WHEN new.state != 'recording' BEGIN
+        UPDATE ended SET clips = clips + 1, bytes = bytes + new.bytes;
+    END;
+    CREATE TRIGGER clips_out AFTER DELETE ON clips WHEN old.state != 'recording' BEGIN
+        UPDATE ended SET clips = clips - 1, bytes = bytes - old.bytes;
+    END;
+    CREATE TRIGGER clips_change AFTER UPDATE ON clips WHEN old.state != 'recording' OR new.state != 'recording' BEGIN
+        UPDATE ended SET clips = clips + (new.state != 'recording') - (old.state != 'recording'),
+            bytes = bytes + iif(new.state != 'recording', new.bytes, 0) - iif(old.state != 'recording', old.bytes, 0);
+    END;
+    INSERT INTO clips SELECT * FROM clips_before;
+    DROP TABLE clips_before;
+    CREATE TABLE leaving (sequence INTEGER PRIMARY KEY) STRICT;
+    """,
 )
 
 
@@ -118,3 +157,14 @@ def connect(path: Path, *, read_only: bool = False, cache_only: bool = False) ->
         kind = Unavailable if isinstance(e, sqlite3.OperationalError) else Corrupt
         raise kind(f"the database {path} cannot be used: {e}; 'doorward check' says more") from e
     return db
+
+
+@contextmanager
+def waiting_for_the_disk(db: sqlite3.Connection) -> Iterator[None]:
+    """Let commits inside wait for the disk, also on a connection made with `cache_only`."""
+    habit = db.execute("PRAGMA synchronous").fetchone()[0]
+    db.execute("PRAGMA synchronous = FULL")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA synchronous = {int(habit)}")

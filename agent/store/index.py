@@ -44,6 +44,14 @@ _COLUMNS = (
 )
 
 
+_PUT = (
+    "INSERT INTO clips VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (sequence) DO UPDATE SET id = excluded.id, "
+    "header_hash = excluded.header_hash, start_ns = excluded.start_ns, end_ns = excluded.end_ns, "
+    "motion_start_ns = excluded.motion_start_ns, motion_end_ns = excluded.motion_end_ns, bytes = excluded.bytes, "
+    "records = excluded.records, trust = excluded.trust, state = excluded.state"
+)
+
+
 def describe(sequence: int, clip: ClipFile, device: Ed25519PublicKey) -> ClipRow:
     """The row of a clip file as the ring has it. Corrupt or Refused where header or manifest are not this device's."""
     header = read_header(clip.header)
@@ -83,11 +91,23 @@ class Index:
             row.sequence, row.id, row.header_hash, row.start_ns, row.end_ns, row.motion_start_ns,
             row.motion_end_ns, row.bytes, row.records, row.trust, row.state,
         )  # fmt: skip
-        self._db.execute("INSERT OR REPLACE INTO clips VALUES (?,?,?,?,?,?,?,?,?,?,?)", values)
+        self._db.execute(_PUT, values)
+
+    def extend(self, row: ClipRow) -> None:
+        """The clip being recorded has grown: one page of the database is written, not one for each of its indexes."""
+        self._db.execute(
+            "UPDATE clips SET end_ns = ?, bytes = ?, records = ? WHERE sequence = ?",
+            (row.end_ns, row.bytes, row.records, row.sequence),
+        )
 
     def remove(self, sequence: int) -> None:
-        """Forget a clip."""
+        """Forget a clip. Its number is not used again."""
         self._db.execute("DELETE FROM clips WHERE sequence = ?", (sequence,))
+        self._db.execute("DELETE FROM leaving WHERE sequence = ?", (sequence,))
+
+    def leaving(self) -> list[int]:
+        """The numbers of clips that were marked to leave the ring and may still be there."""
+        return [int(row[0]) for row in self._db.execute("SELECT sequence FROM leaving ORDER BY sequence")]
 
     def overlapping(self, span: Span, limit: int = -1) -> list[ClipRow]:
         """Clips that share a moment with `span`, oldest first."""
@@ -124,28 +144,49 @@ class Index:
         """The highest number in use, 0 for none."""
         return int(self._db.execute("SELECT COALESCE(MAX(sequence), 0) FROM clips").fetchone()[0])
 
+    def last_used(self) -> int:
+        """The highest number that was ever in use, also of a clip that has left."""
+        found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'clips'").fetchone()
+        return int(found[0]) if found else 0
+
     def unfinished(self) -> list[int]:
         """Clips that are being recorded, or were when the process died."""
         return [int(row[0]) for row in self._db.execute("SELECT sequence FROM clips WHERE state = 'recording'")]
 
-    def ended_bytes(self) -> int:
-        """Bytes of all clips but those being recorded."""
-        query = "SELECT COALESCE(SUM(bytes), 0) FROM clips WHERE state != 'recording'"
-        return int(self._db.execute(query).fetchone()[0])
+    def ended(self) -> tuple[int, int]:
+        """(clips, bytes) of all clips but those being recorded."""
+        row = self._db.execute("SELECT clips, bytes FROM ended").fetchone()
+        return int(row[0]), int(row[1])
 
     def totals(self) -> tuple[int, int, int | None]:
         """(clips, bytes, start of the oldest in UTC ns or None)."""
-        row = self._db.execute("SELECT COUNT(*), COALESCE(SUM(bytes), 0), MIN(start_ns) FROM clips").fetchone()
-        return int(row[0]), int(row[1]), None if row[2] is None else int(row[2])
+        clips, size = self.ended()
+        row = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(bytes), 0), (SELECT MIN(start_ns) FROM clips) FROM clips "
+            "WHERE state = 'recording'"
+        ).fetchone()
+        return clips + int(row[0]), size + int(row[1]), None if row[2] is None else int(row[2])
 
     def evictable(self) -> Iterator[ClipRow]:
-        """Ended clips nobody holds, oldest first."""
+        """Ended clips nobody holds and that are not leaving already, oldest first."""
         query = (
             f"SELECT {_COLUMNS} FROM clips WHERE state != 'recording' "  # noqa: S608
-            "AND sequence NOT IN (SELECT sequence FROM holds WHERE active) ORDER BY sequence"
+            "AND sequence NOT IN (SELECT sequence FROM holds WHERE active) "
+            "AND sequence NOT IN (SELECT sequence FROM leaving) ORDER BY sequence"
         )
         for row in self._db.execute(query):
             yield _row(row)
+
+    def up_to_dated(self, before_ns: int) -> list[ClipRow]:
+        """Ended clips up to the newest whose synchronised time is before `before_ns`, oldest first."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM clips WHERE state != 'recording' "  # noqa: S608
+            "AND sequence NOT IN (SELECT sequence FROM leaving) AND sequence <= "
+            "(SELECT MAX(sequence) FROM clips WHERE start_ns < ? AND end_ns < ? AND trust = 'synchronised') "
+            "ORDER BY sequence",
+            (before_ns, before_ns),
+        )
+        return [_row(r) for r in rows]
 
 
 def _sql(utc_ns: int) -> int:

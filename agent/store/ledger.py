@@ -7,7 +7,7 @@ on it. Moves between states go through core.consent and nowhere else.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
@@ -17,6 +17,7 @@ from agent.core.consent import Event, State
 from agent.core.encoding import b64u, from_json, to_json
 from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
 from agent.core.settings import Settings
+from agent.store.database import waiting_for_the_disk
 
 _RELEASE_JOIN = 4  # bytes of the length before each release
 
@@ -60,6 +61,15 @@ class TransferRow:
     receipt: bytes | None
     sent_bytes: int
     ended_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A clip that is to leave the ring: its number, and the audit entry that says why."""
+
+    sequence: int
+    what: str
+    details: Details
 
 
 class Ledger:
@@ -146,10 +156,11 @@ class Ledger:
             values.append(case_number)
         return int(self._db.execute(query, values).fetchone()[0])
 
-    def admit(self, row: RequestRow, sequences: Sequence[int]) -> None:
-        """Store a request, its nonce and the hold on its clips, in one transaction. Nobody has been told anything yet.
+    def admit(self, row: RequestRow, concerned: Sequence[int], held: Collection[int]) -> None:
+        """Store a request, its nonce, the clips it concerns and the hold on those in `held`, in one transaction.
 
-        What it replaces is withdrawn, and what a rule declines is declined, in the same transaction.
+        Nobody has been told anything yet. What it replaces is withdrawn, and what a rule declines is declined, in the
+        same transaction.
         """
         values = {f.name: getattr(row, f.name) for f in fields(row)} | {"state": row.state.value}
         with self._transaction():
@@ -159,7 +170,9 @@ class Ledger:
                 list(values.values()),
             )
             self._db.executemany(
-                "INSERT INTO holds (request, sequence) VALUES (?, ?)", [(row.id, s) for s in sequences]
+                "INSERT INTO holds (request, sequence, active) SELECT ?, sequence, ? FROM clips "
+                "WHERE sequence = ? AND sequence NOT IN (SELECT sequence FROM leaving)",
+                [(row.id, s in held, s) for s in concerned],
             )
             self._append(
                 row.received_ns,
@@ -253,6 +266,31 @@ class Ledger:
         rows = self._db.execute("SELECT sequence FROM holds WHERE request = ? ORDER BY sequence", (request,))
         return [int(row[0]) for row in rows]
 
+    def held_by(self, requester: str) -> tuple[set[int], int]:
+        """What a requester's requests hold: the numbers of the clips, and their bytes."""
+        rows = self._db.execute(
+            "SELECT sequence, bytes FROM clips WHERE sequence IN (SELECT sequence FROM holds JOIN requests ON "
+            "requests.id = holds.request WHERE active AND requester = ?)",
+            (requester,),
+        ).fetchall()
+        return {int(row[0]) for row in rows}, sum(int(row[1]) for row in rows)
+
+    def held_bytes(self) -> int:
+        """Bytes of all clips that any request holds."""
+        query = "SELECT COALESCE(SUM(bytes), 0) FROM clips WHERE sequence IN (SELECT sequence FROM holds WHERE active)"
+        return int(self._db.execute(query).fetchone()[0])
+
+    def let_go(self, choose: Callable[[], Sequence[Leaving]], now_ns: int) -> None:
+        """Mark clips as leaving, with their audit entries; on the disk on return, whatever the connection's habit.
+
+        `choose` says which, while nobody else can write: a clip cannot come to be held in between.
+        """
+        with waiting_for_the_disk(self._db), self._transaction():
+            for clip in choose():
+                self._db.execute("INSERT OR IGNORE INTO leaving VALUES (?)", (clip.sequence,))
+                self._db.execute("UPDATE holds SET active = 0 WHERE sequence = ?", (clip.sequence,))
+                self._append(now_ns, clip.what, clip.details)
+
     # -- consent
 
     def move(self, request: str, event: Event, now_ns: int, what: str, details: Details | None = None) -> RequestRow:
@@ -281,14 +319,18 @@ class Ledger:
 
     def share(
         self, request: str, decision: bytes, releases: Sequence[bytes], *, owner: str, transfer: str, now_ns: int,
-        undo_until_ns: int,
+        undo_until_ns: int, clips: Sequence[int],
     ) -> RequestRow:  # fmt: skip
-        """Store a signed yes and its sealed keys; the undo window runs until `undo_until_ns`."""
+        """Store a signed yes and its sealed keys; the undo window runs until `undo_until_ns`.
+
+        From here on the shared `clips` are held, also those the request could not hold by itself.
+        """
         name = b64u(statements.digest(decision))
         joined = b"".join(len(r).to_bytes(_RELEASE_JOIN, "big") + r for r in releases)
         with self._transaction():
             if self._db.execute("SELECT 1 FROM void_decisions WHERE hash = ?", (name,)).fetchone():
                 raise Refused("void", "this decision was taken back; decide anew")
+            self._hold(request, clips)
             self._db.execute(
                 "UPDATE requests SET decision = ?, undo_until_ns = ? WHERE id = ?", (decision, undo_until_ns, request)
             )
@@ -299,6 +341,16 @@ class Ledger:
             details: Details = {"answer": "share", "owner": owner, "decision": name}
             self._move(request, Event.SHARE, now_ns, "decided", details)
         return self.request(request)
+
+    def _hold(self, request: str, clips: Sequence[int]) -> None:
+        for sequence in clips:
+            there = self._db.execute(
+                "UPDATE holds SET active = 1 WHERE request = ? AND sequence IN (SELECT sequence FROM clips "
+                "WHERE sequence = ? AND sequence NOT IN (SELECT sequence FROM leaving))",
+                (request, sequence),
+            ).rowcount
+            if not there:
+                raise Refused("unknown-clip", "a clip of this answer has just left the ring; look again")
 
     def undo(self, request: str, now_ns: int) -> RequestRow:
         """Take a yes back before anything left: the decision is void for ever, its keys are deleted."""

@@ -1,4 +1,4 @@
-"""One clip while it is being recorded: seals each fragment, appends it, then tells the index.
+"""One clip while it is being recorded: seals each fragment, appends it, and tells the index how far it has come.
 
 Holds the clip key, the only place in the doorbell that does, and drops it when the clip ends. A clip is never
 continued by another process: what a crash left is closed as `cut` by `clips.ClipStore`.
@@ -30,6 +30,10 @@ from agent.core.sealing import (
 from agent.core.statements import Kind
 from agent.store.index import ClipRow, Index
 from agent.store.ring import ClipWriter, Ring
+
+# The index hears of a clip when it begins, when it ends, and so often in between. A page of the database a record would
+# be more than 5 % of what a camera of 500 kbit/s records; a start reads an unfinished clip from the ring anyway.
+_TOLD_EVERY_NS = 5_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ class OpenClip:
             trust=header.trust,
             state="recording",
         )
-        self._tell_index()
+        self._told_ns = start_ns
+        self._index.put(self._row)
 
     @property
     def row(self) -> ClipRow:
@@ -116,8 +121,14 @@ class OpenClip:
         )
         self._writer.finish(manifest)
         times = (self._row.start_ns + motion[0][0], self._row.start_ns + motion[-1][1]) if motion else (None, None)
-        self._row = replace(self._row, motion_start_ns=times[0], motion_end_ns=times[1], state="closed")
-        self._tell_index()
+        self._row = replace(
+            self._row,
+            motion_start_ns=times[0],
+            motion_end_ns=times[1],
+            bytes=self._writer.bytes_written,
+            state="closed",
+        )
+        self._index.put(self._row)
         return manifest
 
     def abandon(self) -> None:
@@ -137,9 +148,12 @@ class OpenClip:
         )
         self._writer.append(track, seal_record(self._keys, header, fragment.data))
         self._counts[track] = index + 1
-        self._row = replace(self._row, end_ns=self._row.start_ns + self._end_ns, records=self._row.records + 1)
-        self._tell_index()
-
-    def _tell_index(self) -> None:
-        self._row = replace(self._row, bytes=self._writer.bytes_written)
-        self._index.put(self._row)
+        self._row = replace(
+            self._row,
+            end_ns=self._row.start_ns + self._end_ns,
+            bytes=self._writer.bytes_written,
+            records=self._row.records + 1,
+        )
+        if self._row.end_ns - self._told_ns >= _TOLD_EVERY_NS:
+            self._told_ns = self._row.end_ns
+            self._index.extend(self._row)

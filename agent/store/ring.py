@@ -181,12 +181,19 @@ class Ring:
         """Begin a clip. OSError passes through: the recorder decides what a full or failing disk means."""
         return ClipWriter(self.path(sequence), header, wraps)
 
-    def delete(self, sequence: int) -> None:
-        """Remove a clip, durably; one that is gone already is no error."""
-        path = self.path(sequence)
-        path.unlink(missing_ok=True)
-        if path.parent.is_dir():
-            sync_directory(path.parent)
+    def delete(self, *sequences: int) -> None:
+        """Remove clips, durably; one that is gone already is no error."""
+        paths = [self.path(sequence) for sequence in sequences]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for folder in sorted({path.parent for path in paths}):
+            if folder.is_dir():
+                sync_directory(folder)
+
+    def free_bytes(self) -> int:
+        """What the disk has left for this process."""
+        disk = os.statvfs(self._directory)
+        return disk.f_bavail * disk.f_frsize
 
     def read(self, sequence: int) -> ClipFile:
         """All of a clip's frames, CRCs and record hashes checked. Corrupt if even the preamble is unusable."""

@@ -153,6 +153,16 @@ export class Session {
   }
 
   /**
+   * @template T
+   * @param {string} path
+   * @param {Reader<T>} reader
+   * @returns {Promise<T>}
+   */
+  async delete(path, reader) {
+    return answer(await this.#send(path, { method: "DELETE" }), path, reader);
+  }
+
+  /**
    * `length` bytes from `offset` of a file.
    * @param {string} path
    * @param {number} offset

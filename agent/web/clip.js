@@ -83,9 +83,9 @@ export class OpenedClip {
   /**
    * @param {import("./api.js").Session} session
    * @param {{clip: string, hh: Bytes, prk: Bytes, startNs: bigint, said: ReturnType<typeof manifest>,
-   *          places: RecordPlace[]}} facts
+   *          places: RecordPlace[], held: boolean}} facts
    */
-  constructor(session, { clip, hh, prk, startNs, said, places }) {
+  constructor(session, { clip, hh, prk, startNs, said, places, held }) {
     this.#session = session;
     this.#prk = prk;
     this.id = clip;
@@ -94,6 +94,8 @@ export class OpenedClip {
     this.startNs = startNs;
     this.manifest = said;
     this.places = places;
+    /** whether an open request waits for it */
+    this.held = held;
   }
 
   /**
@@ -255,7 +257,8 @@ export async function openClip(session, clip) {
   const clipKey = await unwrap(head.recipients, hh, fromB64u(detail.wraps), doorbell.keys.opens);
   const prk = await hmac(hh, clipKey);
   clipKey.fill(0);
-  return new OpenedClip(session, { clip, hh, prk, startNs: parseTime(head.start), said, places: detail.records });
+  const { records: places, summary } = detail;
+  return new OpenedClip(session, { clip, hh, prk, startNs: parseTime(head.start), said, places, held: summary.held });
 }
 
 /**

@@ -19,6 +19,7 @@ export const status = atLeast({
   clips: whole(),
   bytes: whole(),
   budget_bytes: whole(),
+  days: whole(),
   oldest: orNull(time),
   broker: oneOf("connected", "connecting", "off"),
   requests_waiting: whole(),
@@ -28,7 +29,7 @@ export const status = atLeast({
 });
 /** @typedef {ReturnType<typeof status>} Status */
 
-const summary = atLeast({
+export const summary = atLeast({
   id,
   start: time,
   end: time,

@@ -143,6 +143,7 @@ const AUDIT = {
   sent: "Sending ended",
   receipt: "The other side confirmed that it has everything",
   evicted: "An old clip made room",
+  deleted: "You deleted a clip",
 };
 
 /** @type {Record<string, string>} */
@@ -178,6 +179,7 @@ export function audit({ what, details }) {
   const text = AUDIT[what] ?? what;
   if (what.endsWith("-refused")) return `${text}: ${REFUSALS[details.reason] ?? details.reason}`;
   if (what === "request-received" && details.case) return `${text} in case ${details.case}`;
+  if (what === "evicted" && details.reason === "age") return "An old clip reached the age limit";
   if (what === "decided") return `${text}: ${details.answer === "share" ? "share" : "share nothing"}`;
   if ((what === "offered" || what === "sent") && typeof details.bytes === "number")
     return `${text} (${bytes(details.bytes)})`;

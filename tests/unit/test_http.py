@@ -16,6 +16,7 @@ from agent.adapters.owner_client import OwnerClient
 from agent.core import identity, statements
 from agent.core.encoding import b64u
 from agent.core.errors import BadInput, NotThere, Refused, Unavailable
+from agent.core.owner_api import ClipSummary
 from agent.core.timeline import Span
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.desk import Desk, Home
@@ -51,9 +52,9 @@ class Served:
         self.doorkeeper = Doorkeeper(
             self.home.ledger, self.home.device, "Front door", "1", lambda: self.now, secrets.token_bytes
         )
-        place = Home("Front door", -71.0, 42.0, 10**9, 30 * SECOND)
+        place = Home("Front door", -71.0, 42.0, 30 * SECOND)
         self.desk = Desk(
-            self.home.ledger, self.home.clips, self.home.device, place, self.activity, Bulletin(),
+            self.home.ledger, self.home.clips, self.home.keeper(), self.home.device, place, self.activity, Bulletin(),
             self.doorkeeper.owner_set, lambda: self.now, secrets.token_bytes,
         )  # fmt: skip
         self.server = OwnerServer(self.doorkeeper, self.desk, lambda: None)
@@ -283,3 +284,36 @@ async def test_a_taken_port_is_one_sentence(served: Served, tmp_path: Path) -> N
     other = Served(tmp_path / "other")
     with pytest.raises(Unavailable, match=r"port \d+ on 127.0.0.1 is not free"):
         await other.server.start("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
+
+
+async def test_an_owner_deletes_a_clip_and_a_stranger_does_not(served: Served) -> None:
+    kept, gone = served.home.record_clip(), served.home.record_clip(NOW + 60 * SECOND)
+    async with OwnerClient(served.url) as client:
+        with pytest.raises(Refused) as refusal:
+            await client.delete(f"/api/clips/{gone.id}", ClipSummary)
+        assert refusal.value.reason == "no-session"
+        session = served.session(client)
+        await session.open()
+        assert (await session.delete(gone.id)).id == gone.id
+        with pytest.raises(NotThere):
+            await session.delete(gone.id)
+    assert [row.id for row in served.home.clips.index.all()] == [kept.id]
+    assert not served.home.clips.ring.path(gone.sequence).exists()
+    (entry,) = [e for e in served.home.ledger.entries() if e.what == "deleted"]
+    assert served.home.owner.kid in entry.details
+
+
+async def test_what_was_promised_is_deleted_only_after_the_yes_was_taken_back(served: Served) -> None:
+    row = served.home.record_clip(NOW - 60 * SECOND)
+    request, _ = served.home.admit(Span(NOW - 900 * SECOND, NOW), held=())
+    async with OwnerClient(served.url) as client:
+        session = served.session(client)
+        await session.open()
+        await session.share(request.id, [], sound=False)
+        assert served.home.clips.index.by_id(row.id).held, "a yes holds what it shares"  # type: ignore[union-attr]
+        with pytest.raises(Refused) as refusal:
+            await session.delete(row.id)
+        assert refusal.value.reason == "promised"
+        await session.step(request.id, "undo")
+        await session.delete(row.id)
+        assert (await session.request(request.id))[0].clips == []

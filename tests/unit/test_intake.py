@@ -29,7 +29,7 @@ class Door:
         self.told = Bulletin()
         self.intake = Intake(
             self.home.ledger, self.home.clips.index, HOME, pinned, self.told, lambda: self.now, self.minute_of_day,
-            self.withdrawn,
+            self.withdrawn, 10**9,
         )  # fmt: skip
 
     def withdrawn(self) -> None:

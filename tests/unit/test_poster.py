@@ -45,8 +45,8 @@ def recorded(home: Household, film: Path, sight: Sight | None = None) -> None:
     def in_force() -> tuple[OwnerSet, bytes]:
         return owners, statements.digest(token)
 
-    settings = RecorderSettings(MotionSettings(), SegmenterRules(), 10**9)
-    recorder = Recorder(home.clips, settings, in_force, secrets.token_bytes, Quiet(), sight=sight)
+    settings = RecorderSettings(MotionSettings(), SegmenterRules())
+    recorder = Recorder(home.clips, home.keeper(), settings, in_force, secrets.token_bytes, Quiet(), sight=sight)
     recorder.record(ReplaySource([film]), TimeBase(0, NOW, Trust.REPLAYED), lambda: False)
 
 

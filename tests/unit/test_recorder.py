@@ -81,8 +81,10 @@ class Recorded:
         def in_force() -> tuple[OwnerSet, bytes]:
             return owners, statements.digest(token)
 
-        settings = RecorderSettings(MotionSettings(), SegmenterRules(), self.budget)
-        recorder = Recorder(self.home.clips, settings, in_force, secrets.token_bytes, self)
+        settings = RecorderSettings(MotionSettings(), SegmenterRules())
+        recorder = Recorder(
+            self.home.clips, self.home.keeper(self.budget), settings, in_force, secrets.token_bytes, self
+        )
         return recorder.record(street, TimeBase(0, NOW, Trust.REPLAYED), lambda: False)
 
     def pictures(self, row: ClipRow) -> list[int]:
@@ -217,5 +219,7 @@ def test_a_disk_that_refuses_ends_the_recording_and_loses_nothing(
     assert before[-1].state == "recording"
     mended = recorded.home.clips.recover().mended
     assert [row.state for row in mended] == ["cut"]
-    assert mended[0].records == before[-1].records
+    assert mended[0].records == 59, (
+        "every write that succeeded but the preamble's; the index may be some seconds behind"
+    )
     assert len(recorded.pictures(mended[0])) > 100

@@ -242,7 +242,14 @@ def test_a_decision_that_was_taken_back_is_void_for_ever(answered: Answered) -> 
 
     def share(decision: bytes) -> None:
         ledger.share(
-            row.id, decision, releases, owner=home.owner.kid, transfer=b64u(bytes(16)), now_ns=NOW, undo_until_ns=NOW
+            row.id,
+            decision,
+            releases,
+            owner=home.owner.kid,
+            transfer=b64u(bytes(16)),
+            now_ns=NOW,
+            undo_until_ns=NOW,
+            clips=ledger.concerned(row.id),
         )
 
     share(token)

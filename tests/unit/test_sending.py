@@ -94,7 +94,14 @@ def agree(line: Line, size: int = 40_000) -> str:
     token = sign_decision(decision, home.owner.signs)
     releases = seal_releases(token, decision, [keys], home.requester.opens_public)
     home.ledger.share(
-        row.id, token, releases, owner=home.owner.kid, transfer=b64u(b"t" * 16), now_ns=NOW, undo_until_ns=NOW + UNDO
+        row.id,
+        token,
+        releases,
+        owner=home.owner.kid,
+        transfer=b64u(b"t" * 16),
+        now_ns=NOW,
+        undo_until_ns=NOW + UNDO,
+        clips=[clip.sequence],
     )
     return row.id
 
@@ -285,7 +292,7 @@ async def test_an_unanswered_request_expires_in_silence(line: Line) -> None:
 
 async def test_a_clip_that_is_gone_stops_the_transfer_not_the_doorbell(line: Line) -> None:
     request = agree(line)
-    line.home.clips.delete(next(line.home.clips.index.all()))
+    line.home.clips.forget([next(line.home.clips.index.all()).sequence])
     line.now += UNDO
     async with line.running():
         await settled(line)

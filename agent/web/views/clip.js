@@ -2,9 +2,11 @@
 import { openClip } from "../clip.js";
 import { back, button, facts, h, trouble } from "../dom.js";
 import { words } from "../errors.js";
+import { summary } from "../messages.js";
 import { remux } from "../plain_mp4.js";
 import { endS, Player } from "../player.js";
 import { formatTime } from "../encoding.js";
+import { confirmDelete } from "./confirm.js";
 import { bytes, clock, day, duration } from "../words.js";
 
 const TRUST = {
@@ -54,6 +56,7 @@ export async function clipView(app, id) {
       { class: "buttons" },
       ...jumps,
       button({}, "Download", () => download(clip, last), fail),
+      h("button", { type: "button", onclick: () => remove(app, id, clip.held) }, "Delete…"),
     ),
     facts(
       ["Length", duration(endS(places[last]))],
@@ -74,6 +77,18 @@ export async function clipView(app, id) {
     ),
   );
   return { node, title, close: () => player.close() };
+}
+
+/**
+ * @param {import("../main.js").App} app
+ * @param {string} id
+ * @param {boolean} held
+ */
+function remove(app, id, held) {
+  confirmDelete(held, async () => {
+    await app.session.delete(`/api/clips/${encodeURIComponent(id)}`, summary);
+    location.hash = "#/clips";
+  });
 }
 
 /**

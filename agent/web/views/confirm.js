@@ -106,6 +106,40 @@ export function confirmDecline(app, detail, checked) {
 }
 
 /**
+ * Ask before a clip goes for good.
+ * @param {boolean} held somebody asked for it
+ * @param {() => Promise<void>} act
+ */
+export function confirmDelete(held, act) {
+  const problems = h("div");
+  const dialog = open(
+    h("h2", {}, "Delete this clip?"),
+    h(
+      "p",
+      {},
+      held
+        ? "Somebody asked for this clip and waits for your answer. Once it is deleted, you cannot share it any more. They are not told."
+        : "It goes for good. Nobody can bring it back, not even with the recovery code.",
+    ),
+    problems,
+    h(
+      "p",
+      { class: "buttons" },
+      h("button", { type: "button", onclick: () => dialog.close() }, "Keep it"),
+      button(
+        { class: "primary" },
+        "Delete",
+        async () => {
+          await act();
+          dialog.close();
+        },
+        (error) => problems.replaceChildren(trouble(words(error))),
+      ),
+    ),
+  );
+}
+
+/**
  * @param {...import("../dom.js").Child} children
  * @returns {HTMLDialogElement}
  */

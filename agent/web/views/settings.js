@@ -21,6 +21,7 @@ export async function settingsView(app) {
         ["In use", `${bytes(status.bytes)} of ${bytes(status.budget_bytes)}`],
         ["Clips", count(status.clips, "clip")],
         status.oldest !== null && ["Oldest", moment(status.oldest)],
+        status.days > 0 && ["Kept for", count(status.days, "day")],
         ["When full", "the oldest clips make room, except those kept for a request"],
       ),
     );

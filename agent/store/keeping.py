@@ -1,0 +1,125 @@
+"""What leaves the ring: for room, for age, or because the owner says so. Each time in the same three steps.
+
+What leaves is chosen and marked in one transaction with its audit entry and on the disk before a file is touched; then
+the files go, then the index forgets them. A start finishes what a crash left between. The rules are core.retention's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agent.config import Config
+from agent.core import statements
+from agent.core.consent import State
+from agent.core.errors import NotThere, Refused, Unavailable
+from agent.core.release import Decision
+from agent.core.retention import Limits, Room, lacking, outlived, to_make_room
+from agent.core.statements import Kind
+from agent.store.clips import ClipStore
+from agent.store.index import ClipRow
+from agent.store.ledger import Leaving, Ledger
+
+_MEGABYTE = 1_000_000
+_DAY_NS = 86_400 * 1_000_000_000
+_PROMISED = (State.AGREED, State.HELD, State.SENDING)
+
+
+def ring_limits(config: Config) -> Limits:
+    """What of the configuration limits the ring."""
+    ring = config.ring
+    return Limits(ring.budget_mb * _MEGABYTE, ring.min_free_mb * _MEGABYTE, ring.days * _DAY_NS)
+
+
+class Keeper:
+    """Keeps one ring within its limits. Over one connection: one instance a thread. `now` is UTC ns."""
+
+    def __init__(self, store: ClipStore, ledger: Ledger, limits: Limits, now: Callable[[], int]) -> None:
+        self._store = store
+        self._ledger = ledger
+        self.limits = limits
+        self._now = now
+
+    def make_room(self, recording_bytes: int, next_bytes: int) -> list[ClipRow]:
+        """Evict until `next_bytes` fit beside the ring and the clip being recorded.
+
+        Unavailable, and nothing evicted, where that cannot be had.
+        """
+        store = self._store
+
+        def room() -> Room:
+            return Room(store.index.ended()[1], recording_bytes, next_bytes, store.ring.free_bytes())
+
+        if max(lacking(room(), self.limits)) <= 0:
+            return []
+
+        def choose() -> list[tuple[ClipRow, str]]:
+            found = to_make_room(store.index.evictable(), room(), self.limits)
+            if found is None:
+                raise Unavailable(self._full(room()))
+            return found
+
+        return self._evict(choose)
+
+    def _full(self, room: Room) -> str:
+        over, _ = lacking(room, self.limits)
+        if over > 0:
+            return (
+                f"the ring's {self.limits.budget_bytes} bytes are full of clips held for requests; "
+                "answer those or raise ring.budget_mb"
+            )
+        return (
+            f"the disk has {room.free_bytes} bytes free and ring.min_free_mb keeps {self.limits.min_free_bytes} of "
+            "them for the system; make room on it or lower that limit"
+        )
+
+    def evict_outlived(self) -> list[ClipRow]:
+        """Evict what is past the age limit. To be called while the clock is known to be right."""
+        now_ns = self._now()
+
+        def choose() -> list[tuple[ClipRow, str]]:
+            before = self._store.index.up_to_dated(now_ns - self.limits.age_ns)
+            return [(row, "age") for row in outlived(before, now_ns, self.limits)]
+
+        return self._evict(choose) if choose() else []
+
+    def _evict(self, choose: Callable[[], list[tuple[ClipRow, str]]]) -> list[ClipRow]:
+        rows: list[ClipRow] = []
+
+        def leaving() -> Sequence[Leaving]:
+            chosen = choose()
+            rows.extend(row for row, _ in chosen)
+            return [Leaving(row.sequence, "evicted", {"clip": row.id, "reason": why}) for row, why in chosen]
+
+        self._ledger.let_go(leaving, self._now())
+        self._store.forget([row.sequence for row in rows])
+        return rows
+
+    def delete(self, clip: str, owner: str) -> ClipRow:
+        """Delete a clip because `owner` (kid) says so, also one that a request waits for.
+
+        NotThere; Refused("recording") while it is being recorded, Refused("promised") while it is part of a yes.
+        """
+        row = self._store.index.by_id(clip)
+        if row is None:
+            raise NotThere(f"there is no clip '{clip[:40]}' here")
+        if row.state == "recording":
+            raise Refused("recording", "this clip is still being recorded; delete it when it has ended")
+
+        def leaving() -> Sequence[Leaving]:
+            if clip in self._promised():
+                raise Refused(
+                    "promised", "this clip is part of a yes you gave; take that back or stop sending, then delete it"
+                )
+            return [Leaving(row.sequence, "deleted", {"clip": clip, "owner": owner})]
+
+        self._ledger.let_go(leaving, self._now())
+        self._store.forget([row.sequence])
+        return row
+
+    def _promised(self) -> set[str]:
+        found: set[str] = set()
+        for request in self._ledger.in_state(*_PROMISED):
+            if request.decision is not None:
+                said = statements.unverified(Kind.DECISION, request.decision, Decision)
+                found.update(shared.clip for shared in said.clips)
+        return found

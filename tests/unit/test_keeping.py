@@ -1,0 +1,187 @@
+"""What leaves the ring and what may be held: by budget, disk, age and the owner's word, and never by a crash's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.consent import State
+from agent.core.errors import NotThere, Refused, Unavailable
+from agent.core.retention import HELD_BY_ONE, HELD_IN_ALL, Limits, Room, may_hold, outlived, to_make_room
+from agent.core.timeline import Span
+from agent.store.check import Checker
+from agent.store.ring import Ring
+from tests.household import NOW, SECOND, Household
+
+DAY = 86_400 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    sequence: int
+    bytes: int = 10
+    end_ns: int = NOW
+    trust: str = "synchronised"
+    held: bool = False
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Household:
+    return Household.at(tmp_path)
+
+
+def findings(home: Household) -> list[str]:
+    return [finding.invariant[:2] for finding in Checker(Ring(home.state.ring), home.db, home.device).findings()]
+
+
+sizes = st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=12)
+
+
+@given(sizes, st.integers(0, 300), st.integers(0, 100), st.integers(0, 300), st.integers(0, 100))
+def test_room_is_made_oldest_first_by_no_more_than_is_needed(
+    clips: list[tuple[int, bool]], budget: int, needed: int, free: int, min_free: int
+) -> None:
+    ring = [Clip(n, size, held=held) for n, (size, held) in enumerate(clips)]
+    used = sum(clip.bytes for clip in ring)
+    limits = Limits(budget, min_free, 0)
+    leaving = to_make_room(ring, Room(used, 0, needed, free), limits)
+
+    def fits(gone: list[Clip]) -> bool:
+        freed = sum(clip.bytes for clip in gone)
+        return used - freed + needed <= budget and free + freed >= min_free + needed
+
+    free_to_go = [clip for clip in ring if not clip.held]
+    if leaving is None:
+        assert not fits(free_to_go), "there was a way"
+        return
+    gone = [clip for clip, _ in leaving]
+    assert fits(gone)
+    assert gone == free_to_go[: len(gone)], "oldest first, none that is held"
+    assert not gone or not fits(gone[:-1]), "one less would have done"
+
+
+def test_the_age_limit_goes_by_synchronised_clocks_and_by_the_order_of_recording() -> None:
+    limits = Limits(1, 0, 14 * DAY)
+    old, new = NOW - 15 * DAY, NOW - DAY
+    in_1970 = Clip(1, end_ns=0, trust="provisional")
+    ring = [
+        in_1970,
+        Clip(2, end_ns=old),
+        Clip(3, end_ns=old, held=True),
+        Clip(4, end_ns=NOW + 10**6 * DAY),  # a clock that ran ahead for an hour
+        Clip(5, end_ns=NOW - 400 * DAY, trust="replayed"),
+        Clip(6, end_ns=old),
+        Clip(7, end_ns=0, trust="provisional"),
+        Clip(8, end_ns=new),
+    ]
+    assert [clip.sequence for clip in outlived(ring, NOW, limits)] == [1, 2, 5, 6]
+    assert outlived(ring[6:], NOW, limits) == [], "1970 alone makes no clip old"
+    assert outlived(ring, NOW, replace(limits, age_ns=0)) == []
+
+
+@given(sizes, st.integers(0, 400), st.sets(st.integers(0, 11)))
+def test_holds_leave_room_for_recording(clips: list[tuple[int, bool]], budget: int, own: set[int]) -> None:
+    ring = [Clip(n, size, held=held or n in own) for n, (size, held) in enumerate(clips)]
+    own_before = sum(clip.bytes for clip in ring if clip.sequence in own)
+    all_before = sum(clip.bytes for clip in ring if clip.held)
+    held = may_hold(ring, own, own_before, all_before, budget)
+    own_after = sum(clip.bytes for clip in ring if clip.sequence in own | held)
+    all_after = sum(clip.bytes for clip in ring if clip.held or clip.sequence in held)
+    assert own_after <= max(own_before, budget / HELD_BY_ONE)
+    assert all_after <= max(all_before, budget / HELD_IN_ALL)
+
+
+def test_age_evicts_and_says_so(home: Household) -> None:
+    home.record_clip(NOW - 20 * DAY)
+    home.record_clip(NOW - 15 * DAY)
+    home.admit(Span(NOW - 15 * DAY, NOW - 15 * DAY + 900 * SECOND))
+    home.record_clip(NOW - 2 * DAY)
+    gone = home.keeper(age_ns=14 * DAY).evict_outlived()
+    assert [row.sequence for row in gone] == [1]
+    assert [row.sequence for row in home.clips.index.all()] == [2, 3]
+    assert [e.details for e in home.ledger.entries() if e.what == "evicted"] == [
+        f'{{"clip":"{gone[0].id}","reason":"age"}}'
+    ]
+    assert home.keeper(age_ns=14 * DAY).evict_outlived() == []
+    assert findings(home) == []
+
+
+def test_the_disk_keeps_what_the_system_needs(home: Household) -> None:
+    rows = [home.record_clip(NOW + n * 60 * SECOND) for n in range(4)]
+    free = home.clips.ring.free_bytes()
+    slack = 2**28  # others write to this disk meanwhile
+    with pytest.raises(Unavailable, match=r"ring\.min_free_mb"):
+        home.keeper(min_free=free + slack).make_room(0, 1)
+    assert [row.sequence for row in home.clips.index.all()] == [1, 2, 3, 4]
+    assert home.keeper(min_free=max(0, free - slack)).make_room(0, rows[0].bytes) == []
+
+
+def test_a_number_is_never_used_twice_even_if_everything_has_left(home: Household) -> None:
+    row = home.record_clip()
+    home.keeper().delete(row.id, home.owner.kid)
+    assert home.clips.index.totals() == (0, 0, None)
+    assert home.record_clip().sequence == 2
+    assert findings(home) == []
+
+
+def test_the_owner_deletes_a_clip_that_somebody_asked_for(home: Household) -> None:
+    row = home.record_clip(NOW - 60 * SECOND)
+    asked, _ = home.admit(Span(NOW - 900 * SECOND, NOW))
+    path = home.clips.ring.path(row.sequence)
+    home.keeper().delete(row.id, home.owner.kid)
+    assert not path.exists()
+    assert home.clips.index.by_id(row.id) is None
+    assert home.ledger.request(asked.id).state is State.ASKED, "they are not told, and the owner may still say no"
+    assert [e.what for e in home.ledger.entries()][-1] == "deleted"
+    assert findings(home) == []
+    with pytest.raises(NotThere):
+        home.keeper().delete(row.id, home.owner.kid)
+
+
+def test_a_clip_that_is_being_recorded_stays(home: Household) -> None:
+    clip = home.begin_clip()
+    with pytest.raises(Refused) as refusal:
+        home.keeper().delete(clip.row.id, home.owner.kid)
+    assert refusal.value.reason == "recording"
+    clip.abandon()
+
+
+@pytest.mark.parametrize("crash", ["before the file went", "before the index knew"])
+def test_a_start_finishes_what_was_leaving(home: Household, monkeypatch: pytest.MonkeyPatch, crash: str) -> None:
+    rows = [home.record_clip(NOW + n * 60 * SECOND) for n in range(3)]
+
+    class PowerCut(BaseException):
+        pass
+
+    def cut(*_: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as patched:
+        if crash == "before the file went":
+            patched.setattr("agent.store.ring.Ring.delete", cut)
+        else:
+            patched.setattr("agent.store.index.Index.remove", cut)
+        with pytest.raises(PowerCut):
+            home.keeper(sum(row.bytes for row in rows)).make_room(0, 1)
+    assert findings(home) == [], "leaving is nothing wrong"
+    home.clips.recover()
+    assert [row.sequence for row in home.clips.index.all()] == [2, 3]
+    assert [p.stem for p in sorted(home.state.ring.rglob("*.clip"))] == ["000000002", "000000003"]
+    assert findings(home) == []
+
+
+def test_a_request_holds_no_more_than_its_share_and_is_asked_all_the_same(home: Household) -> None:
+    rows = [home.record_clip(NOW - (10 - n) * 60 * SECOND) for n in range(8)]
+    budget = sum(row.bytes for row in rows)
+    concerned = home.clips.overlapping(Span(NOW - 900 * SECOND, NOW))
+    held = may_hold(concerned, *home.ledger.held_by(home.requester.kid), home.ledger.held_bytes(), budget)
+    assert held == {1, 2}, "a fourth of the budget, the oldest: they would leave first"
+    home.admit(Span(NOW - 900 * SECOND, NOW), held=held)
+    assert home.ledger.held_by(home.requester.kid) == ({1, 2}, rows[0].bytes + rows[1].bytes)
+    gone = home.keeper(budget).make_room(0, 1)
+    assert [row.sequence for row in gone] == [3]
+    assert findings(home) == []
