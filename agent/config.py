@@ -10,7 +10,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -66,6 +66,18 @@ class Motion(_Section, frozen=True):
     post_roll_s: Annotated[float, Meta(ge=0, le=60)] = 5.0
 
 
+class Detector(_Section, frozen=True):
+    """Which of `doorward models list` tells people, vehicles and animals apart; empty: none does."""
+
+    model: str = "yolox-nano"
+
+
+class Notify(_Section, frozen=True):
+    """What an owner is told of while it happens. `motion`: whatever moves, once a clip."""
+
+    on: tuple[Literal["ring", "person", "vehicle", "animal", "motion"], ...] = ("ring", "person")
+
+
 class RingSize(_Section, frozen=True):
     """The most the ring may take on the disk and the least it leaves free there, in megabytes of 10^6 bytes; how many
     days a clip is kept (0: as long as it fits)."""
@@ -106,6 +118,8 @@ class Config(_Section, frozen=True):
     doorbell: Doorbell = Doorbell()
     camera: Camera = Camera()
     motion: Motion = Motion()
+    detector: Detector = Detector()
+    notify: Notify = Notify()
     ring: RingSize = RingSize()
     broker: Broker = Broker()
     requesters: Requesters = Requesters()

@@ -25,6 +25,7 @@ from agent.core.area import cell_of
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused
 from agent.core.identity import RequesterStatement
 from agent.core.topics import request_topic
+from agent.detecting import Detecting
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.desk import Desk, Home
 from agent.disclosure.doorkeeper import Doorkeeper
@@ -89,6 +90,11 @@ class Doorbell:
         """connected, connecting or off."""
         return self._talk.state
 
+    @property
+    def detector(self) -> str:
+        """off, missing, starting, on or failed."""
+        return self._detecting.state
+
     def sent_bytes(self, request: str) -> int | None:
         """Bytes of blocks handed over for a transfer in progress."""
         return self._sending.sent_bytes(request)
@@ -135,6 +141,7 @@ class Doorbell:
             raise _first_purposeful(group_error) from group_error
         finally:
             self.recorder.stop()
+            self._detecting.close()
             self._sending.close()
             await server.stop()
             self._ledger.note(clock.utc_ns(), "stopped", {"version": __version__})
@@ -147,7 +154,15 @@ class Doorbell:
             log.error("%s; 'doorward check' says more", problem)
         self._ledger = Ledger(db)
         self._device = opened.device
-        self.recorder = RecorderThread(opened, recorder_settings(config), ring_limits(config), self.bulletin)
+        self._detecting = Detecting(config, opened.state.root, patient=False)
+        self.recorder = RecorderThread(
+            opened,
+            recorder_settings(config),
+            ring_limits(config),
+            self.bulletin,
+            self._detecting.sight,
+            frozenset(config.notify.on),
+        )  # fmt: skip
         self.doorkeeper = Doorkeeper(
             self._ledger, opened.device, config.doorbell.name, __version__, clock.utc_ns, secrets.token_bytes
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.core.about import POSTER_SIDE
-from agent.core.detection import Sighting
+from agent.core.detection import Look, Seen
 from agent.core.frame import LumaFrame
 from agent.core.labels import Votes, what_moved
 from agent.core.motion import Motion
@@ -21,23 +21,6 @@ from agent.core.picture import Area, jpeg
 _BETWEEN_LOOKS_NS = 500_000_000
 _CUT_OFF = 0.6  # what a figure at the picture's edge is worth beside one that is whole
 _EDGE = 0.01
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """A frame for the detector, with what moved in it. `clip` tells looks at one clip from those at the next."""
-
-    frame: LumaFrame
-    moving: tuple[Area, ...]
-    clip: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """A look and what was recognised."""
-
-    look: Look
-    sightings: tuple[Sighting, ...]
 
 
 class Sight(Protocol):

@@ -21,6 +21,7 @@ from agent.core.identity import OwnerSet
 from agent.core.retention import Limits
 from agent.core.timeline import TimeBase
 from agent.disclosure.bulletin import Bulletin
+from agent.onlooker import Sight
 from agent.recorder import Recorder, RecorderReport, RecorderSettings
 from agent.setup import Opened
 from agent.store.clips import ClipStore, owner_set_in_force
@@ -32,6 +33,8 @@ from agent.store.ring import Ring
 from agent.store.state import device_id
 
 log = logging.getLogger(__name__)
+
+_MOTION = "motion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,22 @@ class Footage:
 class RecorderThread:
     """Runs a Recorder in a thread of its own, with its own connection, and tells the event loop what happens."""
 
-    def __init__(self, opened: Opened, settings: RecorderSettings, limits: Limits, bulletin: Bulletin) -> None:
+    def __init__(
+        self,
+        opened: Opened,
+        settings: RecorderSettings,
+        limits: Limits,
+        bulletin: Bulletin,
+        sight: Sight | None,
+        notify: frozenset[str],
+    ) -> None:
         self._opened = opened
         self._settings = settings
         self._limits = limits
         self._bulletin = bulletin
+        self._sight = sight
+        self._notify = notify
+        self._clip = ""
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self.state = "waiting"
@@ -84,7 +98,7 @@ class RecorderThread:
                 token = owner_set_in_force(ledger)
                 return identity.read_owner_set(token, device), statements.digest(token)
 
-            recorder = Recorder(store, keeper, self._settings, owners, secrets.token_bytes, self)
+            recorder = Recorder(store, keeper, self._settings, owners, secrets.token_bytes, self, sight=self._sight)
             return recorder.record(footage.source(self._stop.is_set), footage.base(), self._stop.is_set)
 
     def _set_state(self, state: str) -> None:
@@ -98,8 +112,10 @@ class RecorderThread:
 
     def clip_began(self, row: ClipRow) -> None:
         self.state = "recording"
+        self._clip = row.id
         log.info("clip %s begins", row.id)
         self._tell("clips")
+        self.clip_shows(_MOTION)
 
     def clip_ended(self, row: ClipRow) -> None:
         self.state = "watching"
@@ -111,7 +127,8 @@ class RecorderThread:
         self._tell("clips")
 
     def clip_shows(self, label: str) -> None:
-        """Who is to be told of it is not decided yet."""
+        if label in self._notify:
+            self._loop.call_soon_threadsafe(self._bulletin.tell_visit, self._clip, label)
 
     def moment(self, source_ns: int) -> None:
         self.moment_ns = source_ns

@@ -13,10 +13,11 @@ import agent.core
 from agent.adapters.broker import BrokerAddress
 from agent.adapters.stream_open import CameraAddress
 from agent.config import read_config
-from agent.core import area, bundle, encoding, fmp4, h264, hpke, identity, release, request, sealing, statements
+from agent.core import about, area, bundle, encoding, fmp4, h264, hpke, identity, release, request, sealing, statements
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused
 from agent.core.identity import recovery_entry
 from agent.core.manifest import read_manifest
+from agent.core.models import read_manifest as read_models
 from agent.core.statements import Kind
 from agent.core.timeline import Span, parse_span
 from agent.core.topics import read_transfer_topic, transfer_topic
@@ -30,6 +31,7 @@ from tests.answered import AVCC, SPS, SYNTHETIC, answer, synthetic_packets
 from tests.fuzzing import Reader, signed
 from tests.household import HOME, NOW, SECOND, Household, new_keys
 
+MODELS = Path(__file__).parents[1] / "models" / "manifest.toml"
 CONFIG = Path(__file__).parents[1] / "config" / "doorward.toml"
 READS = ("read", "parse", "open", "split", "from", "unverified", "signer", "verify", "judge", "scan", "unpack")
 
@@ -90,6 +92,7 @@ def _texts() -> list[Reader]:
         ("timeline.parse_span", _span, BadInput, ["2026-11-23T18:00:00Z 2026-11-23T19:00:00Z"]),
         ("identity.read_recovery_code", identity.read_recovery_code, BadInput, [code]),
         ("identity.read_pairing_code", identity.read_pairing_code, BadInput, [pairing]),
+        ("models.read_manifest", read_models, Corrupt, [MODELS.read_text()]),
         ("topics.read_transfer_topic", read_transfer_topic, Refused, [transfer_topic("A" * 22, "B" * 22, "get")]),
         ("owner.read_pairing", read_pairing, BadInput, ["https://door.local:8443/pair#1.AAAAAAAAAAAAAAAAAAAAAA.B.C"]),
         ("broker.BrokerAddress", BrokerAddress.parse, BadInput, ["mqtts://user:word@broker.example:8883"]),
@@ -134,6 +137,8 @@ def _clips(home: Household) -> list[Reader]:
         Reader("sealing.parse_record", sealing.parse_record, Corrupt, [record]),
         Reader("sealing.open_record", lambda d: sealing.open_record(secret, d), Corrupt, [record]),
         Reader("sealing.open_record (keys)", lambda d: sealing.open_record(d, record), Corrupt, [secret]),
+        Reader("about.read_about", about.read_about, Corrupt, [about.write_about(["ring"], [(5, 9)])], as_json=True),
+        Reader("about.check_poster", about.check_poster, Corrupt, [b"\xff\xd8\xff picture \xff\xd9"]),
         Reader("ring.read", _ring_reader(home), Corrupt, [data]),
         *_statement(
             "manifest.read_manifest", Kind.MANIFEST, home.device, stored.manifest,

@@ -18,6 +18,7 @@ _COMMANDS = {
     "check": "agent.cli.stored",
     "clips": "agent.cli.stored",
     "demo": "agent.cli.demo",
+    "models": "agent.cli.models",
     "owner": "agent.cli.owner",
     "pair": "agent.cli.doorbell",
     "replay": "agent.cli.recording",

@@ -23,7 +23,9 @@ from agent.core.identity import OwnerSet
 from agent.core.motion import Motion, MotionDetector
 from agent.core.retention import Limits
 from agent.core.timeline import TimeBase, Trust
+from agent.detecting import detecting
 from agent.disclosure.desk import summary
+from agent.onlooker import Sight
 from agent.recorder import Explain, Recorder, RecorderReport, RecorderSettings, recorder_settings
 from agent.setup import Opened, open_state
 from agent.store.clips import ClipStore, owner_set_in_force
@@ -101,8 +103,9 @@ def replay(
             stack.enter_context(contextlib.closing(opened.db))
             progress = stack.enter_context(Progress(*columns, console=console, transient=True))
             draw = stack.enter_context(_explaining(explain / EXPLAIN_FILM, settings)) if explain else None
+            found = stack.enter_context(detecting(opts.config, opts.state, patient=not realtime))
             base, bar = TimeBase(0, start_ns, Trust.REPLAYED), _Bar(progress, total_ns)
-            recorded = _record(opened, source, settings, ring_limits(opts.config), base, bar, draw)
+            recorded = _record(opened, source, settings, ring_limits(opts.config), base, bar, draw, found.sight)
     if explain is not None:
         console.print(f"Why it was motion or not: {explain / EXPLAIN_FILM}")
     _report(context, recorded, opened.recovery_code)
@@ -127,6 +130,7 @@ def _record(
     base: TimeBase,
     bar: _Bar,
     explain: Explain | None,
+    sight: Sight | None,
 ) -> RecorderReport:
     ledger = Ledger(opened.db)
     store = ClipStore(Ring(opened.state.ring), opened.db, opened.device)
@@ -138,7 +142,7 @@ def _record(
         return owners, statements.digest(token)
 
     keeper = Keeper(store, ledger, limits, clock.utc_ns)
-    recorder = Recorder(store, keeper, settings, in_force, secrets.token_bytes, bar, explain)
+    recorder = Recorder(store, keeper, settings, in_force, secrets.token_bytes, bar, explain, sight)
     return recorder.record(source, base, lambda: False)
 
 

@@ -58,7 +58,7 @@ def clip_table(rows: Sequence[ClipSummary]) -> Table:
             for word, shown in (
                 (row.state, row.state != "closed"),
                 ("held", row.held),
-                *((n, True) for n in row.labels),
+                *((n, True) for n in row.labels or ()),
             )
             if shown
         )

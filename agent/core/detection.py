@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.errors import Corrupt
-from agent.core.frame import Picture
+from agent.core.frame import LumaFrame, Picture
 from agent.core.picture import Area, bgr
 
 Floats = npt.NDArray[np.float32]
@@ -163,3 +163,20 @@ def _in_picture(box: Floats, shown: Shown) -> Area:
         min(right, left + x2 * across),
         min(bottom, top + y2 * down),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A frame for the detector, with what moved in it. `clip` tells looks at one clip from those at the next."""
+
+    frame: LumaFrame
+    moving: tuple[Area, ...]
+    clip: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A look and what was recognised."""
+
+    look: Look
+    sightings: tuple[Sighting, ...]

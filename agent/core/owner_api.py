@@ -34,6 +34,7 @@ class Status(_Message, frozen=True):
     oldest: str | None
     broker: str
     requests_waiting: int
+    detector: str
     undo_s: float
     owners: str
     now: str
@@ -49,7 +50,7 @@ class ClipSummary(_Message, frozen=True):
     motion_end: str | None
     bytes: int
     records: int
-    labels: list[str]
+    labels: list[str] | None
     held: bool
     time_trust: str
     state: str
@@ -191,7 +192,8 @@ class Session(_Message, frozen=True):
 
 
 class Changed(_Message, frozen=True):
-    """An event of `GET /api/events`: something worth asking for again."""
+    """An event of `GET /api/events`: something worth asking for again, or who is at the door (`label`) right now."""
 
     what: str
     id: str | None = None
+    label: str | None = None

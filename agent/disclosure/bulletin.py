@@ -1,4 +1,7 @@
-"""Tells whoever listens that something changed. Says what to ask for again, never the news itself."""
+"""Tells whoever listens that something changed: what to ask for again, not the news itself.
+
+But for a visit: what a clip shows is sealed once it is written, so it can only be told while it happens.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,17 @@ class Bulletin:
 
     def tell(self, what: str, request: str | None = None) -> None:
         """`what`: requests, clips or status. From the event loop's thread only."""
+        self._put(Changed(what, request))
+
+    def tell_visit(self, clip: str, label: str) -> None:
+        """What is at the door now, for those who listen now: kept nowhere. From the event loop's thread only."""
+        self._put(Changed("visit", clip, label))
+
+    def _put(self, changed: Changed) -> None:
         for queue in self._queues:
             if queue.full():
                 queue.get_nowait()
-            queue.put_nowait(Changed(what, request))
+            queue.put_nowait(changed)
 
     @contextmanager
     def listen(self) -> Iterator[asyncio.Queue[Changed]]:

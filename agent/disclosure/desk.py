@@ -58,6 +58,10 @@ class Activity(Protocol):
     def broker(self) -> str:
         """connected, connecting or off."""
 
+    @property
+    def detector(self) -> str:
+        """off, missing, starting, on or failed."""
+
     def sent_bytes(self, request: str) -> int | None:
         """Bytes of blocks handed to the broker for a transfer that is being sent, else None."""
 
@@ -116,6 +120,7 @@ class Desk:
             days=self._keeper.limits.age_ns // _DAY_NS,
             oldest=None if oldest_ns is None else format_time(oldest_ns),
             broker=self._activity.broker,
+            detector=self._activity.detector,
             requests_waiting=len(self._ledger.in_state(State.ASKED)),
             undo_s=self._home.undo_ns / 1e9,
             owners=(self._ledger.owners() or b"").decode(),
@@ -313,7 +318,7 @@ def summary(row: ClipRow) -> ClipSummary:
         motion_end=told(row.motion_end_ns),
         bytes=row.bytes,
         records=row.records,
-        labels=[],
+        labels=None,
         held=row.held,
         time_trust=row.trust,
         state=row.state,

@@ -7,7 +7,8 @@ Unavailable; nothing is retried.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.core.errors import Unavailable
@@ -22,6 +23,15 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace `path` by `data`, durably. Unavailable names the path and the disk's reason."""
     write_pieces(path, (data,), mode)
@@ -31,7 +41,10 @@ def write_pieces(path: Path, pieces: Iterable[bytes], mode: int) -> None:
     """The same for a file that may be large: the pieces, joined, never all in memory."""
     temporary = path.with_name(f".{path.name}.new")
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        with (
+            _removed_on_failure(temporary),
+            open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file,
+        ):
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())

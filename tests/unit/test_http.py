@@ -35,6 +35,10 @@ class Quiet:
     broker: str = "off"
     looks: list[int] = field(default_factory=list)
 
+    @property
+    def detector(self) -> str:
+        return "off"
+
     def sent_bytes(self, request: str) -> int | None:
         return None
 

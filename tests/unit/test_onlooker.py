@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.core.detection import Sighting
+from agent.core.detection import Look, Seen, Sighting
 from agent.core.frame import LumaFrame, Picture
 from agent.core.labels import Votes, what_moved
 from agent.core.motion import Box, Motion
-from agent.onlooker import Look, Onlooker, Seen
+from agent.onlooker import Onlooker
 
 TENTH = 100_000_000
 CAR = Sighting("vehicle", 0.9, (0.1, 0.4, 0.5, 0.8))

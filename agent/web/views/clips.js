@@ -86,7 +86,7 @@ function row(clip) {
     clip.state === "cut" && "cut off by a power loss",
     clip.held && "kept for a request",
     clip.time_trust === "provisional" && "time uncertain",
-    ...clip.labels,
+    ...(clip.labels ?? []),
   ];
   return h(
     "li",
