@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from cv2.typing import MatLike
 
 from agent.core.motion_constants import Constants
@@ -24,6 +23,7 @@ Grey = MatLike
 Plane = MatLike
 
 _BLOCKS = (8, 5)
+_FLAT_FOR_S = 0.5  # the empty scene changes over seconds; what is derived from it may be this old
 _KERNEL_3 = np.ones((3, 3), np.uint8)
 _KERNEL_5 = np.ones((5, 5), np.uint8)
 _KERNEL_9 = np.ones((9, 9), np.uint8)
@@ -72,6 +72,7 @@ class EmptyScene:
         self._caution = caution
         self._c = constants
         self._mean: Plane | None = None
+        self._nought: Plane = np.zeros(shape, np.float32)
         self._time_s = 0.0
         self._settle_until_s = self._unsteady_until_s = -math.inf
         self._last_threshold: Grey | None = None
@@ -99,12 +100,12 @@ class EmptyScene:
             picture, cells = seen, self._in_cells(seen)
 
         guarded = self._guarded(guards)
-        expected, gain, relit = self._in_this_light(cells, guarded, step_s)
+        expected, light, relit = self._in_this_light(cells, guarded, step_s)
         high, low = cv2.dilate(expected, _KERNEL_3), cv2.erode(expected, _KERNEL_3)
         difference = cv2.max(cv2.subtract(picture, high), cv2.subtract(low, picture))
-        noise = _median(cv2.absdiff(picture, expected)[::3, ::3])
+        noise = _median(cv2.absdiff(picture[::5], expected[::5]))
         contrast = cv2.subtract(high, low) if relit > 0.1 else None
-        threshold = self._threshold(noise, rain, gain, contrast)
+        threshold = self._threshold(noise, rain, light, contrast)
         moves = self._moving(picture, cells, threshold, noise, time_s)
         over = cv2.compare(difference, threshold, cv2.CMP_GE)
         differs = cv2.threshold(cv2.boxFilter(over, -1, (3, 3)), 255 * self._c.density, 1, cv2.THRESH_BINARY)[1]
@@ -117,8 +118,9 @@ class EmptyScene:
             return None
         self._last_threshold = threshold
         self._frames += 1
+        cv2.add(self._at_rest_s, step_s, self._at_rest_s)  # type: ignore[call-overload]
         if cv2.countNonZero(moves):
-            self._moved_s[cv2.dilate(moves, _KERNEL_9) > 0] = time_s
+            cv2.copyTo(self._nought, cv2.dilate(moves, _KERNEL_9), self._at_rest_s)
         self._learn(picture, relit, differs, guarded, step_s)
         self._learn_unrest(difference, differs, guarded, rain, step_s)
         return Changes(
@@ -138,7 +140,7 @@ class EmptyScene:
     def _begin(self, picture: Grey, time_s: float) -> None:
         self._mean = picture.astype(np.float32)
         self._unrest: Plane = np.full(self._shape, self._c.unrest_start, np.float32)
-        self._moved_s: npt.NDArray[np.float64] = np.full(self._shape, time_s, np.float64)
+        self._at_rest_s: Plane = np.zeros(self._shape, np.float32)
         self._time_s = self._born_s = time_s
         self._frames = 1
         self._unsteady_until_s = time_s
@@ -148,23 +150,27 @@ class EmptyScene:
         self._last_cells: Plane | None = None
         self._last_threshold = None
         self._leaning: tuple[float, tuple[float, float]] | None = None  # since when, by how much
+        self._flattened: tuple[float, tuple[Plane, Plane, Plane]] | None = None
         self._relative: Plane = np.ones(self._cells[::-1], np.float32)
 
     def _in_cells(self, picture: Grey | Plane) -> Plane:
-        return cv2.resize(picture, self._cells, interpolation=cv2.INTER_AREA).astype(np.float32)
+        # OpenCV halves six times faster than it averages by any other factor.
+        for half in ((self._size[0] // 2, self._size[1] // 2), (self._size[0] // 4, self._size[1] // 4)):
+            if half[0] < 2 * self._cells[0] or half[1] < 2 * self._cells[1]:
+                break
+            picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+        return cv2.resize(picture.astype(np.float32), self._cells, interpolation=cv2.INTER_AREA)
 
     def _steadied(self, picture: Grey, time_s: float) -> Grey:
         """The picture moved back by what the whole of it has moved (Lucas–Kanade, half size, light taken out)."""
-        half = (self._size[0] // 2, self._size[1] // 2)
-        assert self._mean is not None
-        flat = [p - cv2.boxFilter(p, -1, (15, 15)) for p in (_halved(self._mean, half), _halved(picture, half))]
-        across, down = (cv2.Sobel(flat[0], cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
+        remembered, across, down = self._structure(time_s)
+        flat = self._flat(picture)
         least, most = self._c.shake_least_px / 2, self._c.shake_most_px / 2
         at = best_at = (0.0, 0.0)
         best = before = math.inf
-        shifted: Plane = flat[1]
+        shifted: Plane = flat
         for turn in range(3):
-            error = shifted - flat[0]
+            error = shifted - remembered
             limit = 3 * _median_of(np.abs(error[::2, ::2])) + 4
             sure = (np.abs(error) < 3 * limit).astype(np.float32)
             error = np.clip(error, -limit, limit)
@@ -177,7 +183,7 @@ class EmptyScene:
             if math.hypot(*move) < (least if turn == 0 else 0.05):
                 break
             at = (min(max(at[0] - move[0], -most), most), min(max(at[1] - move[1], -most), most))
-            shifted = _moved(flat[1], *at)
+            shifted = _moved(flat, *at)
         if best >= self._c.shake_gain * before or math.hypot(*best_at) < least:
             self._leaning = None
             return picture
@@ -185,6 +191,21 @@ class EmptyScene:
             self._leaning = (time_s, best_at)
         self._unsteady_until_s = time_s + 1.0
         return _moved(picture, 2 * best_at[0], 2 * best_at[1])
+
+    def _structure(self, time_s: float) -> tuple[Plane, Plane, Plane]:
+        """The empty scene as `_flat` makes it, and its slopes to the right and down; up to half a second old."""
+        assert self._mean is not None
+        if self._flattened is None or time_s - self._flattened[0] > _FLAT_FOR_S:
+            flat = self._flat(self._mean)
+            slopes = [cv2.Sobel(flat, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
+            self._flattened = (time_s, (flat, slopes[0], slopes[1]))
+        return self._flattened[1]
+
+    def _flat(self, picture: Grey | Plane) -> Plane:
+        """Half the size, and the light taken out."""
+        half = cv2.resize(picture, (self._size[0] // 2, self._size[1] // 2), interpolation=cv2.INTER_AREA)
+        half = half.astype(np.float32)
+        return half - cv2.boxFilter(half, -1, (15, 15))
 
     def _notice_switch(self, cells: Plane, time_s: float) -> None:
         if self._last_cells is not None:
@@ -200,17 +221,16 @@ class EmptyScene:
         self._recent.append(picture)
         if len(self._recent) < 3 or step_s >= self._c.spike_dt_s:
             return False, picture
-        first, middle, last = self._recent
-        median = cv2.max(cv2.min(first, last), cv2.min(cv2.max(first, last), middle))
-        spikes = cv2.absdiff(middle, median)[::2, ::2]
-        usual = 10 if self._last_threshold is None else self._last_threshold[::2, ::2]
+        rows = [part[::2] for part in self._recent]
+        spikes = cv2.absdiff(rows[1], _middle(*rows))
+        usual = 10 if self._last_threshold is None else self._last_threshold[::2]
         # In blocks: rain is everywhere, something that dashes by is in a few places.
         shares = cv2.resize((spikes >= usual).astype(np.float32), _BLOCKS, interpolation=cv2.INTER_AREA)
         mix = 1 - math.exp(-step_s / self._c.spike_s)
         self._spikes += mix * (np.minimum(shares, self._c.spike_most) - self._spikes)
-        self._rain_level += mix * (_quantile(spikes, 1 - self._c.spike_tail) - self._rain_level)
+        self._rain_level += mix * (_quantile(spikes[::2], 1 - self._c.spike_tail) - self._rain_level)
         rain = _median_of(self._spikes) > self._c.spike_share
-        return rain, median if rain else picture
+        return rain, _middle(*self._recent) if rain else picture
 
     def _guarded(self, guards: list[Guard]) -> Grey | None:
         """1 around figures that get about, 2 around those that stay in their place, 0 elsewhere; None for none."""
@@ -222,7 +242,7 @@ class EmptyScene:
         return mask
 
     def _in_this_light(self, cells: Plane, guarded: Grey | None, step_s: float) -> tuple[Grey, Plane, float]:
-        """The empty scene as it would look now, the gain, and the most it is off 1.
+        """The empty scene as it would look now, the gain of each cell, and the most one is off 1.
 
         A median over cells, blind under a recognised figure.
         """
@@ -241,25 +261,25 @@ class EmptyScene:
         local = relative * np.float32(whole)
         self._relative = relative if covered is None else np.where(covered, self._relative, relative)
         gain = cv2.resize(local, self._size, interpolation=cv2.INTER_LINEAR)
-        lit = self._mean + np.float32(pad)
-        lit *= gain
-        lit -= np.float32(pad)
-        return _as_grey(lit), gain, float(np.abs(local - 1).max())
+        lit: Plane = cv2.multiply(self._mean + np.float32(pad), gain)
+        return _as_grey(lit - np.float32(pad)), local, float(np.abs(local - 1).max())
 
-    def _threshold(self, noise: float, rain: bool, gain: Plane, contrast: Grey | None) -> Grey:
+    def _threshold(self, noise: float, rain: bool, light: Plane, contrast: Grey | None) -> Grey:
         c = self._c
         level = c.floor + c.per_noise * max(noise - c.noise_free, 0.0)
         if rain:
             level += max(0.0, self._rain_level - 3 * noise)
-        unrest = cv2.max(self._unrest, cv2.boxFilter(self._unrest, -1, (5, 5)) * np.float32(c.unrest_spread))
+        factor = self._caution if isinstance(self._caution, float) else 1.0
+        unrest = cv2.convertScaleAbs(self._unrest, alpha=c.per_unrest * factor)
+        around = cv2.convertScaleAbs(cv2.boxFilter(unrest, -1, (5, 5)), alpha=c.unrest_spread)
         # A difference is a whole number: above the threshold means at or above the next one.
-        if contrast is None and isinstance(self._caution, float):
-            factor = self._caution
-            return cv2.convertScaleAbs(unrest, alpha=c.per_unrest * factor, beta=level * factor + 0.5)
-        threshold = unrest * np.float32(c.per_unrest) + np.float32(level)
+        threshold = cv2.convertScaleAbs(cv2.max(unrest, around), beta=level * factor + 0.5)
         if contrast is not None:
-            threshold += c.light_slack * np.minimum(np.abs(gain - 1), 1) * contrast
-        return cv2.convertScaleAbs(threshold * self._caution + np.float32(0.5))
+            slack = cv2.resize(np.minimum(np.abs(light - 1), 1) * np.float32(c.light_slack * factor), self._size)
+            threshold = cv2.add(threshold, cv2.multiply(contrast, slack, dtype=cv2.CV_8U))
+        if isinstance(self._caution, float):
+            return threshold
+        return cv2.multiply(threshold, self._caution, dtype=cv2.CV_8U)
 
     def _moving(self, picture: Grey, now: Plane, threshold: Grey, noise: float, time_s: float) -> Grey:
         self._ago.append((time_s, picture, now))
@@ -292,38 +312,36 @@ class EmptyScene:
         free = (taken == 0).view(np.uint8)
         cv2.accumulateWeighted(picture, self._mean, 1 - math.exp(-step_s / over_s), free)
         if cv2.countNonZero(taken):
-            still = (self._moved_s < self._time_s - c.still_s) & (taken > 0)
-            cv2.accumulateWeighted(picture, self._mean, 1 - math.exp(-step_s / c.absorb_s), still.view(np.uint8))
+            still = cv2.bitwise_and(_than(self._at_rest_s, cv2.CMP_GT, c.still_s), taken)
+            cv2.accumulateWeighted(picture, self._mean, 1 - math.exp(-step_s / c.absorb_s), still)
 
     def _learn_unrest(self, difference: Grey, differs: Grey, guarded: Grey | None, rain: bool, step_s: float) -> None:
         c, age_s = self._c, self._time_s - self._born_s
 
-        def rate(over_s: float) -> np.float32:
-            return np.float32(1 - math.exp(-step_s / over_s))
+        def rate(over_s: float) -> float:
+            return 1 - math.exp(-step_s / over_s)
 
         settling, young = self._time_s < self._settle_until_s, age_s < c.young_s
         down = rate(1.0 if settling else c.unrest_down_young_s if age_s < c.young_s + 1 else c.unrest_down_s)
-        # Only where there is a difference is there more to do than to forget.
-        here = np.flatnonzero(difference)
-        unrest = self._unrest.ravel()
-        before = unrest[here]
-        np.multiply(unrest, 1 - down, out=unrest)
-        excess = np.minimum(difference.ravel()[here], c.unrest_most).astype(np.float32) - before
-        up = np.full(here.shape, 0.0 if settling else rate(c.unrest_up_young_s if young else c.unrest_up_s), np.float32)
-        if not settling:
-            if not young and not rain:
-                up[cv2.dilate(differs, _KERNEL_5).ravel()[here] > 0] = rate(c.unrest_up_blob_s)
-            if not young:
-                up[self._moved_s.ravel()[here] < self._time_s - c.static_s] = 0
-            if guarded is not None:
-                guard = guarded.ravel()[here]
-                up[guard == 1] = 0
-                up[guard == 2] = rate(c.unrest_up_standing_s)
-        unrest[here] = before + np.where(excess > 0, up, down) * excess
-
-
-def _halved(picture: Grey | Plane, size: tuple[int, int]) -> Plane:
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        restless: Plane = np.minimum(difference, np.float32(c.unrest_most))
+        above = cv2.compare(restless, self._unrest, cv2.CMP_GT)
+        if not cv2.countNonZero(above):
+            cv2.accumulateWeighted(restless, self._unrest, down)
+            return
+        cv2.accumulateWeighted(restless, self._unrest, down, cv2.bitwise_not(above))
+        if settling:
+            return
+        if guarded is not None:
+            standing = cv2.copyTo(above, _than(guarded, cv2.CMP_EQ, 2))
+            cv2.accumulateWeighted(restless, self._unrest, rate(c.unrest_up_standing_s), standing)
+            above = cv2.copyTo(above, _than(guarded, cv2.CMP_EQ, 0))
+        if not young:
+            above = cv2.copyTo(above, _than(self._at_rest_s, cv2.CMP_LE, c.static_s))
+        if not young and not rain:
+            blob = cv2.copyTo(above, cv2.dilate(differs, _KERNEL_5))
+            cv2.accumulateWeighted(restless, self._unrest, rate(c.unrest_up_blob_s), blob)
+            above = cv2.subtract(above, blob)
+        cv2.accumulateWeighted(restless, self._unrest, rate(c.unrest_up_young_s if young else c.unrest_up_s), above)
 
 
 def _moved(picture: Plane | Grey, right: float, down: float) -> Plane | Grey:
@@ -344,7 +362,17 @@ def _solve(across: Plane, down: Plane, sure: Plane, error: Plane) -> tuple[float
 
 
 def _as_grey(values: Plane) -> Grey:
-    return cv2.convertScaleAbs(np.maximum(values, np.float32(0), out=values))
+    return cv2.convertScaleAbs(cv2.max(values, 0.0))  # type: ignore[call-overload]
+
+
+def _than(values: Grey | Plane, how: int, number: float) -> Grey:
+    """255 where the comparison holds, else 0."""
+    return cv2.compare(values, number, how)  # type: ignore[call-overload,no-any-return]
+
+
+def _middle(first: Grey, second: Grey, third: Grey) -> Grey:
+    """The median of three pictures, pixel by pixel."""
+    return cv2.max(cv2.min(first, third), cv2.min(cv2.max(first, third), second))
 
 
 def _median_of(values: Plane) -> float:
@@ -353,16 +381,21 @@ def _median_of(values: Plane) -> float:
 
 
 def _quantile(values: Grey, share: float) -> float:
-    counts = np.cumsum(np.bincount(values.ravel(), minlength=256))
-    return float(np.searchsorted(counts, share * counts[-1]))
+    below = _counted(values)
+    return float(np.searchsorted(below, share * below[-1]))
 
 
 def _median(values: Grey) -> float:
     """The median with parts of a grey level, as if each whole number were spread evenly around itself."""
-    counts = np.bincount(values.ravel(), minlength=256)
-    below = np.cumsum(counts)
-    level = int(np.searchsorted(below, below[-1] / 2))
-    before = int(below[level - 1]) if level else 0
-    within = (below[-1] / 2 - before) / max(1, int(counts[level]))
+    below = _counted(values)
+    half = float(below[-1]) / 2
+    level = int(np.searchsorted(below, half))
+    before = float(below[level - 1]) if level else 0.0
+    within = (half - before) / max(1.0, float(below[level]) - before)
     # Magnitudes: 0 stands for 0 to ½, every other whole number for ½ below to ½ above itself.
     return float(within * 0.5 if level == 0 else level - 0.5 + within)
+
+
+def _counted(values: Grey) -> Plane:
+    """How many values are at most 0, 1, … 255."""
+    return np.cumsum(cv2.calcHist([values], [0], None, [256], [0, 256]).ravel())

@@ -136,9 +136,12 @@ class Tracker:
         if not height:
             return []
         within = mask[y0 : y0 + height, x0 : x0 + width]
-        count, labels, stats, centres = cv2.connectedComponentsWithStats(within, connectivity=8)
-        big = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= self._least]
-        big.sort(key=lambda i: -int(stats[i, cv2.CC_STAT_AREA]))
+        _, labels, stats, centres = cv2.connectedComponentsWithStatsWithAlgorithm(
+            within, 8, cv2.CV_16U, cv2.CCL_SPAGHETTI
+        )  # less than half the time of the default
+        areas = stats[:, cv2.CC_STAT_AREA]
+        big = [int(i) for i in np.argsort(-areas, kind="stable") if i and areas[i] >= self._least]
+        followed = [track.thing for track in self._tracks if track.known]
         things = []
         for i in big[: self._c.things_most]:
             left, top, width, height, area = (int(v) for v in stats[i])
@@ -153,14 +156,13 @@ class Tracker:
                     scene.take_in(own, left, top, changes.picture)
                     continue
                 solid = now > self._c.solid_rim * (before + 1)
-            inside = own > 0
-            level = float(changes.threshold[part][inside].mean())
+            level = cv2.mean(changes.threshold[part], own)[0]
             thing = Thing(
                 left, top, width, height, area, x0 + float(centres[i][0]), y0 + float(centres[i][1]),
                 moved >= max(4.0, self._c.moving_share * area),
-                float(changes.difference[part][inside].mean()) / max(level, 1.0), solid,
+                cv2.mean(changes.difference[part], own)[0] / max(level, 1.0), solid,
             )  # fmt: skip
-            known = any(t.known and t.thing.shared(thing) for t in self._tracks)
+            known = any(there.shared(thing) for there in followed)
             if known or not self._is_light(own, thing, changes):
                 things.append(thing)
         return things
