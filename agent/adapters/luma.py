@@ -32,7 +32,7 @@ class LumaSampler:
     """
 
     def __init__(self, width: int, rate_hz: float) -> None:
-        self._width = width
+        self.width = width
         self._slot_ns = _SECOND_NS / rate_hz
         self._taken_slot: int | None = None
         self._seen_slot: int | None = None
@@ -56,7 +56,7 @@ class LumaSampler:
         if self._taken_slot is not None and slot <= self._taken_slot:
             return None
         self._taken_slot = slot
-        return LumaFrame(time_ns, shrink(luma_plane(frame), self._width), partial(colour_planes, frame))
+        return LumaFrame(time_ns, shrink(luma_plane(frame), self.width), partial(colour_planes, frame))
 
     def _slot(self, time_ns: int) -> int:
         return math.floor(time_ns / self._slot_ns + 0.5)

@@ -28,6 +28,9 @@ from agent.core.packing import Packing
 
 # A decoder holds back at most 16 pictures (H.264 A.3.1); one that gave none for this long gives none at all.
 _MAX_HELD: Final = 64
+# Where only averages of the decoded picture are looked at, smoothing the edges of its blocks is left out: a third of
+# the decoder's time. What that makes of motion: docs/benchmarks.md.
+_MUCH_LARGER: Final = 4
 # A pause no film makes on its own: packets are missing.
 _PAUSE_NS: Final = SECOND_NS
 _WITHOUT_PRESENTATION_TIMES: Final = frozenset({"avi", "h264"})
@@ -99,7 +102,10 @@ class PassThrough:
 
     def items(self) -> Iterator[SourceItem]:
         """Formats, packets, brightness planes and gaps, in the order a recorder needs them."""
-        self._track.codec_context.copy_opaque = True
+        context = self._track.codec_context
+        context.copy_opaque = True
+        if context.width >= _MUCH_LARGER * self._sampler.width:
+            context.options = {"skip_loop_filter": "nokey"}
         steps = self._steps()
         for step in _in_shown_order(steps, self._depth) if self._times_from_decoder else steps:
             if step.unit is not None:

@@ -160,6 +160,20 @@ def test_luma_is_the_decoders_brightness_averaged(tmp_path: Path) -> None:
     assert np.abs(luma.pixels - means).max() <= 1
 
 
+@pytest.mark.parametrize(("size", "strays"), [((1280, 720), True), ((640, 360), False)])
+def test_only_large_pictures_are_decoded_roughly_and_stay_alike(
+    tmp_path: Path, size: tuple[int, int], strays: bool
+) -> None:
+    film = make_film(tmp_path / "a.mp4", FilmKind(size=size, pictures=25, gop=25, options=(("crf", "32"),)))
+    apart = []
+    for luma, (_, plane) in zip(lumas_of(list(ReplaySource([film], luma_rate_hz=25))), decoded(film), strict=True):
+        exact = shrink(np.frombuffer(plane, np.uint8)[: size[0] * size[1]].reshape(size[1], size[0]), 320)
+        apart.append(np.abs(luma.pixels.astype(int) - exact).mean())
+    assert apart[0] == 0  # the key frame is decoded exactly
+    assert (max(apart) > 0) == strays
+    assert max(apart) < 2
+
+
 @pytest.mark.parametrize(
     ("size", "shape"),
     [((1920, 1080), (180, 320)), ((320, 244), (244, 320)), ((160, 120), (120, 160)), ((90, 160), (160, 90))],
