@@ -30,6 +30,7 @@ from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.desk import Desk, Home
 from agent.disclosure.doorkeeper import Doorkeeper
 from agent.disclosure.intake import Intake
+from agent.disclosure.newcomers import Newcomers
 from agent.disclosure.sending import Sending
 from agent.recorder import RecorderReport, recorder_settings
 from agent.recorder_thread import Footage, RecorderThread
@@ -115,7 +116,8 @@ class Doorbell:
     async def _serve(self, opened: Opened, ready: Callable[[Running], None]) -> None:
         self._build(opened)
         self._ledger.note(clock.utc_ns(), "started", {"version": __version__})
-        server = OwnerServer(self.doorkeeper, self.desk, self._paired)
+        newcomers = Newcomers(self._ledger, opened.device, clock.utc_ns, lambda: self.bulletin.tell("status"))
+        server = OwnerServer(self.doorkeeper, newcomers, self.desk, self._paired)
         host = self._config.http.host
         port = await server.start(host, self._config.http.port)
         if self._ledger.owners() is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,36 @@ import agent.core
 from agent.adapters.broker import BrokerAddress
 from agent.adapters.stream_open import CameraAddress
 from agent.config import read_config
-from agent.core import about, area, bundle, encoding, fmp4, h264, hpke, identity, release, request, sealing, statements
+from agent.core import (
+    aac,
+    about,
+    area,
+    bundle,
+    encoding,
+    fmp4,
+    fmp4_sound,
+    h264,
+    hpke,
+    identity,
+    release,
+    request,
+    sealing,
+    statements,
+)
+from agent.core.boot_clock import BootClock, ClockStretch, read_clock
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused
+from agent.core.frame import SoundFormat
 from agent.core.identity import recovery_entry
+from agent.core.joining import Invitation, introduce, read_entry, read_invitation, read_welcome
 from agent.core.manifest import read_manifest
 from agent.core.models import read_manifest as read_models
+from agent.core.settings import DeclineRules
+from agent.core.sound import SoundRun
 from agent.core.statements import Kind
 from agent.core.timeline import Span, parse_span
 from agent.core.topics import read_transfer_topic, transfer_topic
 from agent.core.transfer import read_get
+from agent.core.withdrawal import Withdrawal, judge_withdrawal
 from agent.owner import key_file as owner_key_file
 from agent.owner.session import read_pairing
 from agent.requester.asking import read_area
@@ -56,6 +78,7 @@ def readers(folder: Path) -> list[Reader]:
         *_texts(),
         *_video(),
         *_clips(home),
+        *_a_clock(home),
         *_people(home),
         *_asking(home),
         *_deciding(home),
@@ -95,6 +118,12 @@ def _texts() -> list[Reader]:
         ("models.read_manifest", read_models, Corrupt, [MODELS.read_text()]),
         ("topics.read_transfer_topic", read_transfer_topic, Refused, [transfer_topic("A" * 22, "B" * 22, "get")]),
         ("owner.read_pairing", read_pairing, BadInput, ["https://door.local:8443/pair#1.AAAAAAAAAAAAAAAAAAAAAA.B.C"]),
+        (
+            "joining.read_invitation",
+            read_invitation,
+            BadInput,
+            ["http://door.local:8080/pair#2.AAAAAAAAAAAAAAAAAAAAAA.BAAAAAAAAAAAAAAAAAAAAA."],
+        ),
         ("broker.BrokerAddress", BrokerAddress.parse, BadInput, ["mqtts://user:word@broker.example:8883"]),
         ("camera.CameraAddress", CameraAddress.parse, BadInput, ["rtsp://user:word@camera.example:554/stream"]),
     ]
@@ -111,9 +140,15 @@ def _video() -> list[Reader]:
     runs = [run for packet in synthetic_packets(4, 60) for run in cutter.push(packet)] + cutter.flush()
     fragment = fmp4.render_fragment(runs[1], SYNTHETIC, runs[0].origin, 2)
     packet = synthetic_packets(1, 60)[0].data
+    config = bytes.fromhex("1408")
+    sound = SoundFormat(16_000, 1, config)
+    heard = fmp4_sound.render_sound(SoundRun((b"one", b"two"), SECOND, 0), sound, 0, 1)
     return [
         Reader("fmp4.parse_fragment", fmp4.parse_fragment, Corrupt, [fragment]),
         Reader("fmp4.parse_init", fmp4.parse_init, Corrupt, [fmp4.init_segment(SYNTHETIC)]),
+        Reader("fmp4_sound.parse_sound", fmp4_sound.parse_sound, Corrupt, [heard]),
+        Reader("fmp4_sound.parse_sound_init", fmp4_sound.parse_sound_init, Corrupt, [fmp4_sound.sound_init(sound)]),
+        Reader("aac.read_config", aac.read_config, BadInput, [config, bytes.fromhex("119056e500")]),
         Reader("h264.split_annexb", h264.split_annexb, BadInput, [b"\0\0\0\1\x67abc\0\0\1\x68d"]),
         Reader("h264.split_lengths", h264.split_lengths, BadInput, [packet]),
         Reader("h264.parse_configuration", h264.parse_configuration, BadInput, [AVCC]),
@@ -147,6 +182,22 @@ def _clips(home: Household) -> list[Reader]:
     ]  # fmt: skip
 
 
+def _a_clock(home: Household) -> list[Reader]:
+    said = BootClock(
+        device=home.device_id,
+        boot=encoding.b64u(bytes(16)),
+        number=1,
+        began_after="",
+        ended_before="",
+        until_us=5_000_000,
+        stretches=[ClockStretch(0, 5_000_000, encoding.format_time(NOW), 1000, True)],
+    )
+    token = statements.sign(Kind.CLOCK, said, home.device)
+    return _statement(
+        "boot_clock.read_clock", Kind.CLOCK, home.device, token, lambda t: read_clock(t, home.device.public_key())
+    )
+
+
 def _ring_reader(home: Household) -> Callable[[bytes], object]:
     ring = Ring(home.state.root / "another")
     path = ring.path(1)
@@ -162,6 +213,9 @@ def _ring_reader(home: Household) -> Callable[[bytes], object]:
 def _people(home: Household) -> list[Reader]:
     sealed = hpke.seal(b"film", home.requester.opens_public, b"info")
     trusted = identity.public_key(home.requester.signs_public)
+    invited = Invitation("http://door.local", home.device_id, bytes(16))
+    me = identity.owner_entry("me", home.owner)
+    entry, welcome = introduce(invited, me)[0], home.owner_set_statement
     statement = home.requester_statement
     return [
         Reader("hpke.open_sealed", lambda d: hpke.open_sealed(d, home.requester.opens, b"info"), Corrupt, [sealed]),
@@ -179,6 +233,15 @@ def _people(home: Household) -> list[Reader]:
             "identity.read_requester_statement", Kind.REQUESTER, home.requester.signs, statement,
             identity.read_requester_statement,
         ),
+        Reader(
+            "joining.read_entry", lambda d: read_entry(invited, d, invited.mac("doorward join v1", d)), Refused,
+            [entry], as_json=True,
+        ),
+        Reader(
+            "joining.read_welcome",
+            lambda d: read_welcome(invited, d, invited.mac("doorward joined v1", d), home.owner_set.owners[0]),
+            Refused, [welcome],
+        ),
         *_statement(
             "identity.read_owner_set", Kind.OWNERS, home.owner.signs, home.owner_set_statement,
             lambda token: identity.read_owner_set(token, home.device_id),
@@ -190,10 +253,27 @@ def _asking(home: Household) -> list[Reader]:
     pinned = {home.requester.kid: identity.read_requester_statement(home.requester_statement)}
     token, _ = home.request(Span(NOW - 3600 * SECOND, NOW - 1800 * SECOND))
     known = request.Circumstances(
-        NOW + SECOND, HOME, pinned, frozenset(), False, lambda _: False, lambda *_: 0, lambda *_: 0, lambda _: ["clip"]
+        now_ns=NOW + SECOND,
+        home=HOME,
+        pinned=pinned,
+        blocked=frozenset(),
+        paused=False,
+        decline=DeclineRules(),
+        asker_of=lambda _: None,
+        seen=lambda _: False,
+        asked_for_case=lambda *_: 0,
+        asked_since=lambda *_: 0,
+        clips=lambda _: ["clip"],
     )
+    taken_back = statements.sign(
+        Kind.WITHDRAWAL,
+        Withdrawal(encoding.b64u(statements.digest(token)), home.requester.kid, encoding.format_time(NOW)),
+        home.requester.signs,
+    )
+    withdrawn = partial(judge_withdrawal, statement_of=pinned.get, asker_of=lambda _: home.requester.kid)
     return [
         *_statement("request.judge", Kind.REQUEST, home.requester.signs, token, lambda t: request.judge(t, known)),
+        *_statement("withdrawal.judge_withdrawal", Kind.WITHDRAWAL, home.requester.signs, taken_back, withdrawn),
     ]
 
 

@@ -30,6 +30,10 @@ from agent.core.owner_api import (
     Device,
     HelloAnswer,
     HelloBody,
+    JoinBody,
+    JoiningBody,
+    JoiningState,
+    OwnersBody,
     PairAnswer,
     PairBody,
     RequestDetail,
@@ -38,6 +42,8 @@ from agent.core.owner_api import (
     Session,
     SessionBody,
     Status,
+    Taken,
+    Welcome,
 )
 
 BODY_LIMIT = 1024 * 1024
@@ -61,6 +67,8 @@ _STATUS_OF_REASON = {
     "changed": 409,
     "recording": 409,
     "promised": 409,
+    "taken": 409,
+    "stale-owner-set": 409,
     "too-many": 429,
     "too-large": 413,
 }
@@ -77,6 +85,16 @@ class Doorkeeper(Protocol):
     def challenge(self) -> Challenge: ...
     def open_session(self, proof: str) -> Session: ...
     def owner_of(self, token: str) -> str: ...
+
+
+class Newcomers(Protocol):
+    """Letter boxes for newcomers, and the next owner set."""
+
+    def open(self, slot: str) -> JoiningState: ...
+    def look(self, slot: str) -> JoiningState: ...
+    def put(self, slot: str, entry: str, mac: str) -> Welcome: ...
+    def welcome(self, slot: str) -> Welcome: ...
+    def take_over(self, body: OwnersBody) -> Taken: ...
 
 
 class Bulletin(Protocol):
@@ -109,8 +127,9 @@ class Desk(Protocol):
 class OwnerServer:
     """Serves the page and the API. `start` binds, `stop` ends every connection."""
 
-    def __init__(self, doorkeeper: Doorkeeper, desk: Desk, paired: Callable[[], None]) -> None:
+    def __init__(self, doorkeeper: Doorkeeper, newcomers: Newcomers, desk: Desk, paired: Callable[[], None]) -> None:
         self._doorkeeper = doorkeeper
+        self._newcomers = newcomers
         self._desk = desk
         self._paired = paired
         self._runner: web.AppRunner | None = None
@@ -149,6 +168,11 @@ class OwnerServer:
         add("GET", "/api/device", self._open(lambda _: self._doorkeeper.device()))
         add("POST", "/api/pair/hello", self._hello)
         add("POST", "/api/pair", self._pair)
+        add("POST", "/api/joining", self._joining)
+        add("GET", "/api/joining/{slot}", self._closed(lambda r: self._newcomers.look(r.match_info["slot"])))
+        add("POST", "/api/join/{slot}", self._join)
+        add("GET", "/api/join/{slot}", self._open(lambda r: self._newcomers.welcome(r.match_info["slot"])))
+        add("POST", "/api/owners", self._owners)
         add("POST", "/api/session/challenge", self._open(lambda _: self._doorkeeper.challenge()))
         add("POST", "/api/session", self._session)
         add("GET", "/api/status", self._closed(lambda _: self._desk.status()))
@@ -230,6 +254,19 @@ class OwnerServer:
     async def _session(self, request: web.Request) -> web.Response:
         body = await _body(request, SessionBody)
         return _json(self._doorkeeper.open_session(body.proof))
+
+    async def _joining(self, request: web.Request) -> web.Response:
+        self._owner(request)
+        body = await _body(request, JoiningBody)
+        return _json(self._newcomers.open(body.slot))
+
+    async def _join(self, request: web.Request) -> web.Response:
+        body = await _body(request, JoinBody)
+        return _json(self._newcomers.put(request.match_info["slot"], body.entry, body.mac))
+
+    async def _owners(self, request: web.Request) -> web.Response:
+        self._owner(request)
+        return _json(self._newcomers.take_over(await _body(request, OwnersBody)))
 
     # -- looking
 

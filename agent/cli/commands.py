@@ -19,7 +19,7 @@ _COMMANDS = {
     "clips": "agent.cli.stored",
     "demo": "agent.cli.demo",
     "models": "agent.cli.models",
-    "owner": "agent.cli.owner",
+    "owner": "agent.cli.people",  # which adds its commands to those of agent.cli.owner
     "pair": "agent.cli.doorbell",
     "replay": "agent.cli.recording",
     "requester": "agent.cli.requester",

@@ -32,10 +32,15 @@ from agent.store.durable import write_file
 
 T = TypeVar("T")
 
-_identity = click.option(
+identity_option = click.option(
     "--identity", "identity_path", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE",
     help="The owner's key file.",
 )  # fmt: skip
+
+
+def new_passphrase() -> str:
+    """For keys that are being made."""
+    return _passphrase(new=True)
 
 
 def _passphrase(*, new: bool) -> str:
@@ -48,7 +53,8 @@ def _passphrase(*, new: bool) -> str:
     return str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True))
 
 
-def _keys(content: key_file.KeyFile) -> identity.KeyPair:
+def keys_of(content: key_file.KeyFile) -> identity.KeyPair:
+    """The keys of a file, after its passphrase if it has one."""
     passphrase = _passphrase(new=False) if content.protection is not None else None
     return key_file.unlock(content, passphrase)
 
@@ -59,7 +65,7 @@ def owner() -> None:
 
 
 @owner.command()
-@_identity
+@identity_option
 @click.option("--name", default="This computer", help="What the doorbell calls it.")
 @click.option("--no-passphrase", is_flag=True, help="Keep the keys unprotected: for tests.")
 @click.pass_context
@@ -84,7 +90,7 @@ def init(context: click.Context, identity_path: Path, name: str, no_passphrase: 
 
 @owner.command("pair")
 @click.argument("url_or_code")
-@_identity
+@identity_option
 @click.option("--device", metavar="URL", help="The doorbell's address, where a code was typed instead of a link.")
 @click.pass_context
 def pair_command(context: click.Context, url_or_code: str, identity_path: Path, device: str | None) -> None:
@@ -94,7 +100,7 @@ def pair_command(context: click.Context, url_or_code: str, identity_path: Path, 
     if url is None:
         raise BadInput("a typed code does not say where the doorbell is; add --device http://…")
     content = key_file.read(identity_path)
-    keys = _keys(content)
+    keys = keys_of(content)
 
     async def work() -> key_file.PairedDoorbell:
         async with OwnerClient(url) as client:
@@ -116,7 +122,7 @@ def signed_in(identity_path: Path, work: Callable[[OwnerSession], Awaitable[T]])
     doorbell = content.doorbell
     if doorbell is None:
         raise BadInput(f"{identity_path} is not paired with a doorbell yet; 'doorward owner pair' does that")
-    keys = _keys(content)
+    keys = keys_of(content)
 
     async def inside() -> T:
         async with OwnerClient(doorbell.url) as client:
@@ -128,7 +134,7 @@ def signed_in(identity_path: Path, work: Callable[[OwnerSession], Awaitable[T]])
 
 
 @owner.command()
-@_identity
+@identity_option
 @click.pass_context
 def requests(context: click.Context, identity_path: Path) -> None:
     """List what was asked."""
@@ -138,7 +144,7 @@ def requests(context: click.Context, identity_path: Path) -> None:
 
 @owner.command()
 @click.argument("request")
-@_identity
+@identity_option
 @click.pass_context
 def show(context: click.Context, request: str, identity_path: Path) -> None:
     """Show one request: what is verified, what they say, and which clips it concerns."""
@@ -177,7 +183,7 @@ def _choice(text: str) -> Choice:
 
 @owner.command()
 @click.argument("request")
-@_identity
+@identity_option
 @click.option("--clip", "clips", multiple=True, metavar="C[@FROM..TO]", help="Share this clip, or this part of it.")
 @click.option("--sound", is_flag=True, help="Share the sound too.")
 @click.pass_context
@@ -190,7 +196,7 @@ def share(context: click.Context, request: str, identity_path: Path, clips: tupl
 
 @owner.command()
 @click.argument("request")
-@_identity
+@identity_option
 @click.pass_context
 def decline(context: click.Context, request: str, identity_path: Path) -> None:
     """Say no. They are not told, nor whether there is video."""
@@ -201,7 +207,7 @@ def decline(context: click.Context, request: str, identity_path: Path) -> None:
 def _step_command(name: str, help_text: str, done: str) -> None:
     @owner.command(name, help=help_text)
     @click.argument("request")
-    @_identity
+    @identity_option
     @click.pass_context
     def step(context: click.Context, request: str, identity_path: Path) -> None:
         row = signed_in(identity_path, lambda session: session.step(request, name))
@@ -220,7 +226,7 @@ def _tell_row(context: click.Context, row: RequestRow, text: str) -> None:
 
 @owner.command()
 @click.argument("clip")
-@_identity
+@identity_option
 @click.option("--yes", is_flag=True, help="Do not ask again.")
 @click.pass_context
 def delete(context: click.Context, clip: str, identity_path: Path, yes: bool) -> None:
@@ -239,7 +245,7 @@ def delete(context: click.Context, clip: str, identity_path: Path, yes: bool) ->
 
 @owner.command()
 @click.argument("clip")
-@_identity
+@identity_option
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE.mp4")
 @click.option("--from", "start", metavar="TIME", help="Only from this moment on.")
 @click.option("--to", "end", metavar="TIME", help="Only up to this moment.")

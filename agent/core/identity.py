@@ -35,10 +35,14 @@ _PAIRING_CHECK = b"doorward pairing check v1"
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """One person's (or requester's) two keys: `opens` what is sealed to them, `signs` what they decide or ask."""
+    """One person's (or requester's) two keys: `opens` what is sealed to them, `signs` what they decide or ask.
+
+    `older`: a recovery code's key, which opens what was recorded before this person came back with it.
+    """
 
     opens: X25519PrivateKey
     signs: Ed25519PrivateKey
+    older: X25519PrivateKey | None = None
 
     @classmethod
     def from_seeds(cls, opens: bytes, signs: bytes) -> KeyPair:

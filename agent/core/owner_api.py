@@ -170,6 +170,48 @@ class PairAnswer(_Message, frozen=True):
     mac: str
 
 
+class JoiningBody(_Message, frozen=True, forbid_unknown_fields=True):
+    """`POST /api/joining`."""
+
+    slot: str
+
+
+class JoiningState(_Message, frozen=True):
+    """An invitation's letter box, for the owner who opened it. `entry`: what a newcomer put in, if one did."""
+
+    expires: str
+    entry: str | None
+    mac: str
+
+
+class JoinBody(_Message, frozen=True, forbid_unknown_fields=True):
+    """`POST /api/join/{slot}`."""
+
+    entry: str
+    mac: str
+
+
+class Welcome(_Message, frozen=True):
+    """What a newcomer waits for: the owner set it is in, once there is one."""
+
+    owners: str | None
+    mac: str
+
+
+class OwnersBody(_Message, frozen=True, forbid_unknown_fields=True):
+    """`POST /api/owners`. `slot` and `mac` where a newcomer waits for this set."""
+
+    owners: str
+    slot: str | None = None
+    mac: str = ""
+
+
+class Taken(_Message, frozen=True):
+    """The doorbell took over the owner set."""
+
+    paired: str
+
+
 class Challenge(_Message, frozen=True):
     """`POST /api/session/challenge`."""
 

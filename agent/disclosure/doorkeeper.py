@@ -95,9 +95,9 @@ class Doorkeeper:
         return Challenge(text, format_time(self._challenges[text]))
 
     def open_session(self, proof: str) -> Session:
-        """A session for the owner who signed an open challenge; Refused("no-session") otherwise."""
+        """A session for the owner (or recovery code) who signed an open challenge; Refused("no-session") otherwise."""
         owners = self.owner_set()
-        keys = owners.deciders() if owners else {}
+        keys = owners.signers() if owners else {}
         token = proof.encode()
         said = statements.read(Kind.SESSION, token, keys, SessionProof)
         now = self._now()
@@ -121,6 +121,6 @@ class Doorkeeper:
             raise Refused("no-session", "this is not a session's token") from e
         owner, end = self._sessions.get(key, ("", 0))
         owners = self.owner_set()
-        if end <= self._now() or owners is None or owner not in owners.deciders():
+        if end <= self._now() or owners is None or owner not in owners.signers():
             raise Refused("no-session", "the session has ended; sign in again")
         return owner

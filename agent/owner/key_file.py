@@ -6,10 +6,12 @@ clear. Written so that a power cut leaves the old file or the new one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
@@ -42,7 +44,10 @@ class Protection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file. `keys`: the two private values (64 bytes), encrypted if `protection` is there."""
+    """The file. `keys`: the two private values (64 bytes), encrypted if `protection` is there.
+
+    Who came back with a recovery code has its opening key behind them (32 bytes), for what was recorded before.
+    """
 
     format: str
     name: str
@@ -53,7 +58,7 @@ class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def make(name: str, seeds: bytes, recovery: PublicKeys, passphrase: str | None, random48: bytes) -> KeyFile:
-    """A new identity from 64 random bytes of `seeds`; `random48` salts its protection."""
+    """A new identity from 64 random bytes (and 32 of a recovery code) of `seeds`; `random48` salts its protection."""
     if passphrase is None:
         return KeyFile(FORMAT, name, recovery, b64u(seeds))
     salt, nonce = random48[:32], random48[32:44]
@@ -103,6 +108,7 @@ def unlock(content: KeyFile, passphrase: str | None) -> KeyPair:
             sealed = AESGCM(key).decrypt(from_b64u(guard.nonce, 12), sealed, _AAD)
         except InvalidTag as e:
             raise BadInput("the passphrase is not the one this identity file was made with") from e
-    if len(sealed) != 64:
+    if len(sealed) not in (64, 96):
         raise Corrupt("the identity file does not hold two keys")
-    return KeyPair.from_seeds(sealed[:32], sealed[32:])
+    keys = KeyPair.from_seeds(sealed[:32], sealed[32:64])
+    return replace(keys, older=X25519PrivateKey.from_private_bytes(sealed[64:])) if len(sealed) == 96 else keys

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from agent.adapters.owner_client import OwnerClient
 from agent.core import identity, statements
 from agent.core.encoding import b64u, format_time, from_b64u, key_id, parse_time
@@ -157,6 +159,20 @@ class OwnerSession:
         session = await self.client.post("/api/session", SessionBody(token.decode()), Session)
         self.client.token = session.token
 
+    @property
+    def keys(self) -> KeyPair:
+        """This owner's keys."""
+        return self._keys
+
+    @property
+    def doorbell(self) -> PairedDoorbell:
+        """The doorbell this session is at."""
+        return self._doorbell
+
+    async def owners(self) -> bytes:
+        """The owner set in force, verbatim."""
+        return (await self.client.get("/api/status", Status)).owners.encode()
+
     async def requests(self) -> list[RequestRow]:
         """Everything that was asked, newest first."""
         return (await self.client.get("/api/requests", Requests)).requests
@@ -182,7 +198,7 @@ class OwnerSession:
         manifest = read_manifest(detail.manifest.encode(), device)
         if manifest.header != b64u(header_hash(header)):
             raise Corrupt(f"the manifest of clip {clip} belongs to another clip")
-        clip_key = unwrap(header, from_b64u(detail.wraps), self._keys.opens)
+        clip_key = unwrap(header, from_b64u(detail.wraps), opener(self._keys, said.recipients))
         records = {track: _headers(detail, track, header) for track in Track}
         facts = ClipFacts(
             clip=clip,
@@ -253,6 +269,14 @@ class OwnerSession:
                 raise Corrupt(f"the doorbell sent another record of clip {opened.facts.clip} than was asked for")
             found.append(open_record(secret, record))
         return found[0], found[1:]
+
+
+def opener(keys: KeyPair, recipients: list[str]) -> X25519PrivateKey:
+    """The key of `keys` that a clip with these recipients (kids) opens with."""
+    older = keys.older
+    if older is not None and key_id(keys.opens_public) not in recipients:
+        return older
+    return keys.opens
 
 
 def _headers(detail: ClipDetail, track: Track, header: bytes) -> list[RecordHeader]:
