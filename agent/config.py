@@ -49,6 +49,12 @@ class Camera(_Section, frozen=True):
     masks: Annotated[list[CameraMask], Meta(max_length=MAX_MASKS)] = []
 
 
+class Audio(_Section, frozen=True):
+    """Whether the camera's sound is recorded, too."""
+
+    record: bool = False
+
+
 class MotionZone(_Section, frozen=True):
     """A part of the picture: corners as shares of width and height. `ignore`: what moves there does not count."""
 
@@ -117,6 +123,7 @@ class Config(_Section, frozen=True):
 
     doorbell: Doorbell = Doorbell()
     camera: Camera = Camera()
+    audio: Audio = Audio()
     motion: Motion = Motion()
     detector: Detector = Detector()
     notify: Notify = Notify()

@@ -17,7 +17,8 @@ from agent.core.area import Circle
 from agent.core.bundle import Bundle, Offer, Part, offer, read_offer
 from agent.core.encoding import b64u, format_time, key_id, new_id, to_json
 from agent.core.fmp4 import Fragmenter, Origin, init_segment, render_fragment
-from agent.core.frame import EncodedPacket, Track, VideoFormat
+from agent.core.fmp4_sound import render_sound, sound_init
+from agent.core.frame import EncodedPacket, SoundFormat, Track, VideoFormat
 from agent.core.identity import KeyPair
 from agent.core.manifest import Clock, Manifest, span_digest, track_records
 from agent.core.release import Asked, SharedClip, TrackSpan, build_decision, seal_releases, sign_decision
@@ -35,6 +36,7 @@ from agent.core.sealing import (
     record_hash,
     seal_record,
 )
+from agent.core.sound import SoundRun
 from agent.core.statements import Kind
 from agent.core.timeline import Span
 from agent.requester.key_file import RequesterIdentity, create
@@ -51,6 +53,8 @@ AVCC = (
     + struct.pack(">H", len(PPS))
     + PPS
 )
+SOUND = SoundFormat(16_000, 1, bytes.fromhex("1408"))
+FRAME_NS = 64_000_000
 SYNTHETIC = VideoFormat(320, 240, 90_000, AVCC)
 
 
@@ -113,14 +117,17 @@ def seal_clip(
         records[track].append(seal_record(keys, readable, content))
 
     add(Track.VIDEO, FLAG_INIT, 0, 0, init_segment(fmt))
-    add(Track.AUDIO, FLAG_INIT, 0, 0, b"init of the sound")
+    add(Track.AUDIO, FLAG_INIT, 0, 0, sound_init(SOUND))
     cutter = Fragmenter()
     runs = [run for packet in packets for run in cutter.push(packet)] + cutter.flush()
     origin: Origin = runs[0].origin
     for n, run in enumerate(runs):
         content = render_fragment(run, fmt, origin, n + 1)
         add(Track.VIDEO, FLAG_KEY if run.key else 0, run.start_ns, run.duration_ns, content)
-        add(Track.AUDIO, FLAG_KEY, run.start_ns, run.duration_ns, b"sound %d" % n)
+        heard = render_sound(
+            SoundRun((b"sound %d" % n,) * (run.duration_ns // FRAME_NS), run.start_ns, 0), SOUND, origin.pts_ns, n + 1
+        )
+        add(Track.AUDIO, FLAG_KEY, run.start_ns, run.duration_ns, heard)
     hashes = {track: [record_hash(r) for r in found] for track, found in records.items()}
     end_ns = max(run.start_ns + run.duration_ns for run in runs)
     said = Manifest(

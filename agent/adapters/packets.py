@@ -9,14 +9,16 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import av.container
 import av.error
+from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from agent.adapters.footage import disk_fails
+from agent.adapters.sound import SoundTap
 from agent.core.errors import Unavailable
 
 _MAX_STUMBLES: Final = 100
@@ -24,12 +26,17 @@ _MAX_STUMBLES: Final = 100
 PacketReader: TypeAlias = "Callable[[av.container.InputContainer, VideoStream], Iterator[Packet[VideoStream]]]"
 
 
-def read_packets(container: av.container.InputContainer, track: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """The packets of `track` that hold something, in the file's order. Unavailable when the disk fails."""
+def read_packets(
+    container: av.container.InputContainer, track: VideoStream, sound: SoundTap | None = None
+) -> Iterator[Packet[VideoStream]]:
+    """The packets of `track` that hold something, in the file's order; those of its sound go to `sound`.
+
+    Unavailable when the disk fails.
+    """
     stumbles = 0
     while stumbles < _MAX_STUMBLES:
         try:
-            for packet in container.demux(track):
+            for packet in tapped(container, track, sound):
                 if packet.size:
                     stumbles = 0
                     yield packet
@@ -43,3 +50,17 @@ def read_packets(container: av.container.InputContainer, track: VideoStream) -> 
             return
         else:
             return
+
+
+def tapped(
+    container: av.container.InputContainer, track: VideoStream, sound: SoundTap | None
+) -> Iterator[Packet[VideoStream]]:
+    """The packets of `track`, empty ones too; those of its sound go to `sound`."""
+    if sound is None:
+        yield from container.demux(track)
+        return
+    for packet in container.demux(track, sound.track):
+        if packet.stream_index == track.index:
+            yield cast("Packet[VideoStream]", packet)
+        else:
+            sound.take(cast("Packet[AudioStream]", packet))

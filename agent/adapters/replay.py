@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,9 @@ import av.video
 
 from agent.adapters.footage import declared_duration_ns, open_footage, probe
 from agent.adapters.luma import LumaSampler
+from agent.adapters.packets import read_packets
 from agent.adapters.passthrough import PassThrough
+from agent.adapters.sound import SoundTap, sound_track
 from agent.adapters.times import TickClock
 from agent.adapters.transcode import Transcoder
 from agent.core.errors import BadInput
@@ -42,6 +45,7 @@ class ReplaySource:
     """The items of `paths`, one after the other. Looks into each file at once: BadInput for one that is no film.
 
     `luma_width` pixels and `luma_rate_hz` set what motion detection gets. `pace` None: as fast as the machine can.
+    `sound`: hand over the files' sound, too.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class ReplaySource:
         luma_rate_hz: float = 10.0,
         pace: Pace | None = None,
         threads: int = 1,
+        sound: bool = False,
     ) -> None:
         if not paths:
             raise BadInput("No footage was named; name at least one film file.")
@@ -61,6 +66,7 @@ class ReplaySource:
         self._luma_rate_hz = luma_rate_hz
         self._pace = pace
         self._threads = threads
+        self._sound = sound
         self._end_ns = 0
         self._last_dts_ns: int | None = None
         self._format: VideoFormat | None = None
@@ -84,14 +90,20 @@ class ReplaySource:
         clock = TickClock(track.time_base or _USUAL_TIME_BASE, rate, self._end_ns, self._last_dts_ns)
         sampler = LumaSampler(self._luma_width, self._luma_rate_hz)
         reader = PassThrough if context.name == "h264" else Transcoder
+        heard = sound_track(container) if self._sound else None
+        tap = SoundTap(heard, clock) if heard is not None else None
         seen = False
-        for item in reader(container, track, clock, sampler).items():
+        for item in reader(container, track, clock, sampler, partial(read_packets, sound=tap)).items():
             if isinstance(item, VideoFormat):
                 if item == self._format:
                     continue
                 self._format = item
             seen = seen or isinstance(item, EncodedPacket)
             yield item
+            if tap is not None:
+                yield from tap.items()
+        if tap is not None:
+            yield from tap.finish()
         if not seen:
             raise BadInput(f"{path} holds no picture that can be used; convert it to H.264 in an MP4 file.")
         start_ns, self._end_ns, self._last_dts_ns = self._end_ns, clock.end_ns, clock.last_dts_ns

@@ -24,7 +24,9 @@ from av.video.stream import VideoStream
 
 from agent.adapters import clock as machine
 from agent.adapters.luma import LumaSampler
+from agent.adapters.packets import tapped
 from agent.adapters.passthrough import PassThrough
+from agent.adapters.sound import SoundTap, sound_track
 from agent.adapters.stream_open import SILENCE_S, CameraAddress, open_camera
 from agent.adapters.stream_times import LiveClock
 from agent.adapters.transcode import Transcoder
@@ -56,7 +58,7 @@ class StreamSource:
     """The items of the camera at `address` until `stopped`. BadInput where the address is not one.
 
     Stops within half a second between connections; while a camera hangs, when libav gives up after `SILENCE_S`.
-    `luma_width` pixels and `luma_rate_hz` set what motion detection gets.
+    `luma_width` pixels and `luma_rate_hz` set what motion detection gets. `sound`: record the camera's own sound, too.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class StreamSource:
         *,
         luma_width: int = 320,
         luma_rate_hz: float = 10.0,
+        sound: bool = False,
         surroundings: Surroundings | None = None,
         connect: Connect | None = None,
     ) -> None:
@@ -73,8 +76,9 @@ class StreamSource:
         self._stopped = stopped
         self._luma_width = luma_width
         self._luma_rate_hz = luma_rate_hz
+        self._sound = sound
         self._around = surroundings or Surroundings()
-        self._connect = connect or (lambda: open_camera(self._address))
+        self._connect = connect or (lambda: open_camera(self._address, sound=sound))
         self._end_ns = 0
         self._reached_ns = 0
         self._last_dts_ns: int | None = None
@@ -108,13 +112,18 @@ class StreamSource:
         context.thread_count = 1
         clock = LiveClock(track, self._last_dts_ns, self._end_ns)
         reader.clock = clock
+        heard = sound_track(container) if self._sound else None
+        reader.sound = SoundTap(heard, clock) if heard is not None else None
         sampler = LumaSampler(self._luma_width, self._luma_rate_hz)
         try:
             if context.name == "h264":
                 items = PassThrough(container, track, clock, sampler, reader.packets).items()
             else:
                 items = Transcoder(container, track, clock, sampler, reader.packets, live=True).items()
-            yield from self._continued(items, clock)
+            for item in self._continued(items, clock):
+                yield item
+                if reader.sound is not None:
+                    yield from reader.sound.items()
         finally:
             self._last_dts_ns, self._end_ns = clock.last_dts_ns, clock.end_ns
 
@@ -159,6 +168,7 @@ class _Reader:
         self._around = around
         self._stopped = stopped
         self.clock: LiveClock | None = None
+        self.sound: SoundTap | None = None
         self.ended = "the camera ended the connection"
 
     def packets(self, container: av.container.InputContainer, track: VideoStream) -> Iterator[Packet[VideoStream]]:
@@ -166,7 +176,7 @@ class _Reader:
         assert self.clock is not None, "the clock comes with the connection"
         asked_ns = self._around.now_ns()
         try:
-            for packet in container.demux(track):
+            for packet in tapped(container, track, self.sound):
                 now_ns = self._around.now_ns()
                 # After a read that took too long libav hands out what it still held, and reads on as if nothing were.
                 if self._stopped() or now_ns - asked_ns > _NEARLY_SILENT_NS:

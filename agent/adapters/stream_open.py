@@ -60,16 +60,18 @@ class CameraAddress:
 
 
 @contextmanager
-def open_camera(address: CameraAddress) -> Iterator[tuple[av.container.InputContainer, av.video.VideoStream]]:
+def open_camera(
+    address: CameraAddress, *, sound: bool = False
+) -> Iterator[tuple[av.container.InputContainer, av.video.VideoStream]]:
     """The opened camera and its film track. BadInput: the address is wrong; Unavailable: the camera is not there now.
 
-    Takes `SILENCE_S` at the most, and so does each read.
+    Without `sound` the camera is not even asked for its own. Takes `SILENCE_S` at the most, and so does each read.
     """
     try:
         container = av.open(
             address.target,
             format="rtsp",
-            options=_RTSP_OPTIONS,
+            options=_RTSP_OPTIONS | ({"allowed_media_types": "video+audio"} if sound else {}),
             timeout=(SILENCE_S, SILENCE_S),
             metadata_errors="replace",
         )

@@ -78,6 +78,12 @@ class LiveClock:
         self.end_ns = max(self.end_ns, times.pts_ns + times.duration_ns)
         return times
 
+    def heard_ns(self, seconds: Fraction) -> int | None:
+        """When what the camera places at `seconds` of its own time was; None before its first picture."""
+        if self._shift is None:
+            return None
+        return round((seconds + self._shift * self._base) * SECOND_NS)
+
     def take_jump(self) -> bool:
         """Whether the camera's clock was set anew since the last call."""
         jumped, self._jumped = self._jumped, False

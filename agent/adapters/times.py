@@ -89,6 +89,12 @@ class TickClock:
         self.end_ns = max(self.end_ns, times.pts_ns + times.duration_ns)
         return times
 
+    def heard_ns(self, seconds: Fraction) -> int | None:
+        """When what the file places at `seconds` of its own time is on the timeline; None before its first picture."""
+        if self._shift is None:
+            return None
+        return round((seconds + self._shift * self._base) * SECOND_NS)
+
     def _jumps(self, decode: int) -> bool:
         if self._last_dts is None or self._shift is None:
             return False

@@ -52,7 +52,7 @@ def run(context: click.Context) -> None:
     asyncio.run(_run(opts, opts.config))
 
 
-async def _live(url: str) -> Footage:
+async def _live(url: str, *, sound: bool) -> Footage:
     """The camera at `url`. BadInput or Unavailable where it cannot be used now; later losses are only waited out."""
     await asyncio.to_thread(check_camera, url)
 
@@ -61,7 +61,7 @@ async def _live(url: str) -> Footage:
             clock.boot_ns(), clock.utc_ns(), Trust.SYNCHRONISED if clock.synchronised() else Trust.PROVISIONAL
         )
 
-    return Footage(lambda stopped: StreamSource(url, stopped), base)
+    return Footage(lambda stopped: StreamSource(url, stopped, sound=sound), base)
 
 
 async def _run(opts: Options, config: Config) -> None:
@@ -72,10 +72,12 @@ async def _run(opts: Options, config: Config) -> None:
             "set masks in the camera itself and take them out here"
         )
     if config.camera.url:
-        footage = await _live(config.camera.url)
+        footage = await _live(config.camera.url, sound=config.audio.record)
     elif config.camera.replay:
         source = ReplaySource(
-            [Path(name) for name in config.camera.replay], pace=Pace() if config.camera.realtime else None
+            [Path(name) for name in config.camera.replay],
+            pace=Pace() if config.camera.realtime else None,
+            sound=config.audio.record,
         )
         # What is replayed faster than it was filmed ends now: nothing may be filmed in the future.
         ahead_ns = 0 if config.camera.realtime else sum(facts.duration_ns for facts in source.facts)

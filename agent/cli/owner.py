@@ -22,8 +22,9 @@ from agent.cli.tables import clip_table, local_time, request_table
 from agent.core import identity
 from agent.core.encoding import parse_time
 from agent.core.errors import BadInput
+from agent.core.frame import Track
 from agent.core.owner_api import RequestRow
-from agent.core.plain_mp4 import remux_plain
+from agent.core.plain_mp4 import FilmSound, remux_plain
 from agent.core.request import FootageRequest
 from agent.core.timeline import Span, parse_span
 from agent.owner import key_file
@@ -249,9 +250,16 @@ def delete(context: click.Context, clip: str, identity_path: Path, yes: bool) ->
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE.mp4")
 @click.option("--from", "start", metavar="TIME", help="Only from this moment on.")
 @click.option("--to", "end", metavar="TIME", help="Only up to this moment.")
+@click.option("--no-sound", is_flag=True, help="Leave the sound out.")
 @click.pass_context
 def export(
-    context: click.Context, clip: str, identity_path: Path, output: Path, start: str | None, end: str | None
+    context: click.Context,
+    clip: str,
+    identity_path: Path,
+    output: Path,
+    start: str | None,
+    end: str | None,
+    no_sound: bool,
 ) -> None:
     """Open one of your own clips and write it as an MP4."""
     span = None
@@ -260,8 +268,10 @@ def export(
 
     async def work(session: OwnerSession) -> bytes:
         opened = await session.open_clip(clip)
-        first, fragments = await session.fragments(opened, span)
-        return b"".join(remux_plain(first, fragments))
+        tracks = await session.fragments(opened, span, sound=not no_sound)
+        init, *pictures = tracks[Track.VIDEO]
+        heard = tracks.get(Track.AUDIO)
+        return b"".join(remux_plain(init, pictures, FilmSound(heard[0], heard[1:]) if heard else None))
 
     film = signed_in(identity_path, work)
     write_file(output, film)

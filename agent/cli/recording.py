@@ -68,6 +68,7 @@ class _Bar:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @click.option("--start", metavar="TIME", help="The moment the first picture was filmed (RFC 3339, with its zone).")
 @click.option("--realtime", is_flag=True, help="At the pace of life instead of as fast as the machine can.")
+@click.option("--sound", is_flag=True, help="Record the files' sound, too, whatever audio.record says.")
 @click.option(
     "--explain",
     type=click.Path(path_type=Path, file_okay=False),
@@ -76,11 +77,16 @@ class _Bar:
 )
 @click.pass_context
 def replay(
-    context: click.Context, files: tuple[Path, ...], start: str | None, realtime: bool, explain: Path | None
+    context: click.Context,
+    files: tuple[Path, ...],
+    start: str | None,
+    realtime: bool,
+    sound: bool,
+    explain: Path | None,
 ) -> None:
     """Record footage into the ring as if it were filmed at TIME (or had ended just now)."""
     opts = options(context)
-    source = ReplaySource(files, pace=Pace() if realtime else None)
+    source = ReplaySource(files, pace=Pace() if realtime else None, sound=sound or opts.config.audio.record)
     total_ns = sum(facts.duration_ns for facts in source.facts)
     start_ns = parse_time(start) if start else clock.utc_ns() - total_ns
     settings = recorder_settings(opts.config)

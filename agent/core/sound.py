@@ -24,7 +24,7 @@ _MOST_KEPT: Final = 8192  # nearly three minutes: more than may lie behind a key
 
 @dataclass(frozen=True, slots=True)
 class SoundRun:
-    """Packets that make one fragment, each heard when the one before it ends."""
+    """Packets that make one fragment, each heard when the one before it ends. Lasts to where it was cut at most."""
 
     packets: tuple[bytes, ...]
     start_ns: int
@@ -84,7 +84,7 @@ class SoundShelf:
         if len(self._kept) > _MOST_KEPT:
             if self._next == 0:
                 # The pictures have stopped: nothing is to be cut where they are.
-                runs.append(self._take(self._whole(0, self._last_end_ns)))
+                runs.append(self._take(self._last_end_ns))
             self.forget(self._kept[1].start_ns)
         return runs
 
@@ -106,10 +106,9 @@ class SoundShelf:
         """The clip's pictures end at `end_ns`: the runs that are left."""
         runs = self._ready()
         while self._next is not None and self._next < len(self._kept):
-            count = self._whole(self._next, end_ns)
-            if not count:
+            if self._kept[self._next].start_ns >= end_ns:
                 break
-            runs.append(self._take(count))
+            runs.append(self._take(end_ns))
         self._next = None
         self._cuts.clear()
         return runs
@@ -132,24 +131,21 @@ class SoundShelf:
             until_ns = min(first.start_ns + _LONGEST_NS, self._cuts[0])
             if last.start_ns < until_ns and last.piece == first.piece:
                 break
-            runs.append(self._take(self._whole(self._next, until_ns)))
+            runs.append(self._take(until_ns))
         return runs
 
-    def _whole(self, at: int, until_ns: int) -> int:
-        """How many packets from `at` on belong together and begin before `until_ns`."""
-        first = self._kept[at]
-        limit_ns = min(until_ns, first.start_ns + _LONGEST_NS)
-        count = 0
-        for index in range(at, len(self._kept)):
-            kept = self._kept[index]
-            if kept.piece != first.piece or kept.start_ns >= limit_ns:
-                break
-            count += 1
-        return count
-
-    def _take(self, count: int) -> SoundRun:
+    def _take(self, until_ns: int) -> SoundRun:
+        """The packets next in turn that belong together and begin before `until_ns`: at least one does."""
         assert self._next is not None, "runs are taken while a clip is recorded"
-        taken = [self._kept[index] for index in range(self._next, self._next + count)]
-        self._next += count
-        start_ns = taken[0].start_ns
-        return SoundRun(tuple(kept.data for kept in taken), start_ns, taken[-1].end_ns - start_ns)
+        first = self._kept[self._next]
+        until_ns = min(until_ns, first.start_ns + _LONGEST_NS)
+        taken = []
+        for index in range(self._next, len(self._kept)):
+            kept = self._kept[index]
+            if kept.piece != first.piece or kept.start_ns >= until_ns:
+                break
+            taken.append(kept)
+        self._next += len(taken)
+        # The last packet may be heard a little beyond the cut; that must not make the run part of what follows.
+        end_ns = min(taken[-1].end_ns, until_ns)
+        return SoundRun(tuple(kept.data for kept in taken), first.start_ns, end_ns - first.start_ns)

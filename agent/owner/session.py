@@ -60,6 +60,8 @@ from agent.core.statements import Kind
 from agent.core.timeline import Span
 from agent.owner.key_file import PairedDoorbell
 
+_ALWAYS = Span(0, 2**63 - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class PairingCode:
@@ -252,23 +254,29 @@ class OwnerSession:
         """undo, hold, resume or stop."""
         return await self.client.post(f"/api/requests/{request}/{name}", None, RequestRow)
 
-    async def fragments(self, opened: OpenedClip, span: Span | None) -> tuple[bytes, list[bytes]]:
-        """(init segment, fragments) of a clip's video, of `span` with its run-in; BadInput if none is in it."""
-        places = [place for place in opened.detail.records if place.track == "video"]
-        chosen = places[1:]
-        if span is not None:
-            part = share_clip(opened.facts, span, sound=False)
-            if part is None:
-                raise BadInput(f"no video of clip {opened.facts.clip} lies in {span}")
-            chosen = places[part.tracks[0].first : part.tracks[0].last + 1]
+    async def fragments(self, opened: OpenedClip, span: Span | None, *, sound: bool) -> dict[Track, list[bytes]]:
+        """Init segment and fragments of a clip's tracks, of `span` with its run-in; BadInput if no video is in it.
+
+        Sound is among them if the clip has it and `sound` is wanted.
+        """
+        part = share_clip(opened.facts, span or _ALWAYS, sound=sound)
+        if part is None:
+            raise BadInput(f"no video of clip {opened.facts.clip} lies in {span or 'it'}")
+        chosen = {Track[found.track.upper()]: found.indexes for found in part.tracks}
+        return {track: await self._records(opened, track, indexes) for track, indexes in chosen.items()}
+
+    async def _records(self, opened: OpenedClip, track: Track, indexes: list[int]) -> list[bytes]:
+        """Records of a track, fetched and opened."""
+        places = [place for place in opened.detail.records if place.track == track.name.lower()]
         found = []
-        for place in [places[0], *chosen]:
+        for place in (places[index] for index in indexes):
             record = await self.client.stretch(f"/api/clips/{opened.facts.clip}/sealed", place.offset, place.length)
-            secret = opened.keys.record_secret(Track.VIDEO, place.index)
-            if parse_record(record).index != place.index:
+            secret = opened.keys.record_secret(track, place.index)
+            header = parse_record(record)
+            if (header.track, header.index) != (track, place.index):
                 raise Corrupt(f"the doorbell sent another record of clip {opened.facts.clip} than was asked for")
             found.append(open_record(secret, record))
-        return found[0], found[1:]
+        return found
 
 
 def opener(keys: KeyPair, recipients: list[str]) -> X25519PrivateKey:

@@ -25,7 +25,7 @@ from agent.core.request import FootageRequest, check_shape
 from agent.core.sealing import HEADER_LIMIT, KEY_BYTES, ClipHeader, header_hash, read_header, record_hash
 from agent.core.statements import Kind
 from agent.requester import folder as names
-from agent.requester.film import OpenedFragments, RecordFile
+from agent.requester.film import OpenedFragments, RecordFile, opened_tracks
 from agent.requester.folder import TransferFolder, clip_file, film_name
 
 T = TypeVar("T")
@@ -233,11 +233,13 @@ def _clip(folder: TransferFolder, found: Evidence, k: int) -> None:
             if span.track == "video":
                 start_ns, end_ns = _shown(records, clip_start_ns)
     film = film_name(k)
+    what = "pictures and sound" if Track.AUDIO in keys else "pictures"
+    files = {track: folder.path / clip_file(k, f"{track.name.lower()}.records") for track in keys}
     with (
-        check(found, f"{title}: film", film, "The film holds exactly these records' pictures, unaltered."),
-        _records(folder, clip_file(k, "video.records")) as records,
+        check(found, f"{title}: film", film, f"The film holds exactly these records' {what}, unaltered."),
+        opened_tracks(files, keys) as tracks,
     ):
-        digest = _film(folder, film, OpenedFragments(records, keys[Track.VIDEO]))
+        digest = _film(folder, film, tracks[Track.VIDEO].film(tracks.get(Track.AUDIO)))
     found.clips.append(ClipEvidence(film, digest, shared, header, manifest, start_ns, end_ns))
 
 
@@ -275,12 +277,12 @@ def _shown(records: RecordFile, clip_start_ns: int) -> tuple[int, int]:
     return start_ns, end_ns
 
 
-def _film(folder: TransferFolder, name: str, opened: OpenedFragments) -> bytes:
+def _film(folder: TransferFolder, name: str, pieces: Iterator[bytes]) -> bytes:
     """SHA-256 of the film; Corrupt unless it is exactly what the records make."""
     digest = hashlib.sha256()
     try:
         with (folder.path / name).open("rb") as file:
-            for piece in opened.film():
+            for piece in pieces:
                 if file.read(len(piece)) != piece:
                     raise Corrupt("the film is not the one these records make")
                 digest.update(piece)

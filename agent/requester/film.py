@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, overload
 
 from agent.core.errors import Corrupt
-from agent.core.plain_mp4 import remux_plain
+from agent.core.frame import Track
+from agent.core.plain_mp4 import FilmSound, remux_plain
 from agent.core.sealing import RECORDS_LIMIT, RecordHeader, open_record, parse_record
 
 
@@ -52,7 +54,7 @@ class RecordFile:
 
 
 class OpenedFragments(Sequence[bytes]):
-    """The fragments of a video track after its init segment, each opened when it is looked at."""
+    """The fragments of a track after its init segment, each opened when it is looked at."""
 
     def __init__(self, records: RecordFile, secrets: Mapping[int, bytes]) -> None:
         self._records = records
@@ -76,6 +78,22 @@ class OpenedFragments(Sequence[bytes]):
         """The content of the record at `position` (0 is the init segment). Corrupt unless its key opens it."""
         return open_record(self._secrets[self._records.headers[position].index], self._records.record(position))
 
-    def film(self) -> Iterator[bytes]:
-        """Pieces of the plain MP4 that exactly these records make."""
-        return remux_plain(self.open(0), self)
+    def film(self, sound: OpenedFragments | None) -> Iterator[bytes]:
+        """Pieces of the plain MP4 that exactly these records of pictures make, and those of `sound`."""
+        return remux_plain(self.open(0), self, FilmSound(sound.open(0), sound) if sound is not None else None)
+
+
+@contextmanager
+def opened_tracks(
+    files: Mapping[Track, Path], keys: Mapping[Track, Mapping[int, bytes]]
+) -> Iterator[dict[Track, OpenedFragments]]:
+    """The records of each track with their keys, while the context is entered. Corrupt if a key is missing."""
+    with ExitStack() as stack:
+        found = {}
+        for track, path in files.items():
+            records = stack.enter_context(RecordFile(path))
+            missing = [header.index for header in records.headers if header.index not in keys[track]]
+            if missing:
+                raise Corrupt(f"it holds record {missing[0]}, to which no key was released")
+            found[track] = OpenedFragments(records, keys[track])
+        yield found

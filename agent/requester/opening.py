@@ -16,7 +16,7 @@ from agent.core.release import Decision, open_release, read_decision
 from agent.core.statements import Kind
 from agent.requester import folder as names
 from agent.requester.evidence import Check, Evidence, examine
-from agent.requester.film import OpenedFragments, RecordFile
+from agent.requester.film import opened_tracks
 from agent.requester.folder import PartialBundle, TransferFolder, clip_file, film_name
 from agent.requester.key_file import RequesterIdentity
 from agent.requester.report import report_html, report_json
@@ -95,8 +95,6 @@ def _open_clips(folder: TransferFolder, identity: RequesterIdentity, offer: Offe
         keys = open_release(token, shared, folder.read(clip_file(k, "release")), identity.keys.opens)
         texts = {t.name.lower(): {i: b64u(secret) for i, secret in found.items()} for t, found in keys.items()}
         folder.write(clip_file(k, "keys.json"), to_json(texts))
-        with RecordFile(folder.path / clip_file(k, "video.records")) as records:
-            missing = [h.index for h in records.headers if h.index not in keys[Track.VIDEO]]
-            if missing:
-                raise Corrupt(f"clip {k + 1} holds record {missing[0]}, to which no key was released")
-            folder.write_pieces(film_name(k), OpenedFragments(records, keys[Track.VIDEO]).film())
+        files = {track: folder.path / clip_file(k, f"{track.name.lower()}.records") for track in keys}
+        with opened_tracks(files, keys) as tracks:
+            folder.write_pieces(film_name(k), tracks[Track.VIDEO].film(tracks.get(Track.AUDIO)))

@@ -16,6 +16,7 @@ from agent.adapters.owner_client import OwnerClient
 from agent.core import identity, statements
 from agent.core.encoding import b64u
 from agent.core.errors import BadInput, NotThere, Refused, Unavailable
+from agent.core.frame import Track
 from agent.core.owner_api import ClipSummary
 from agent.core.timeline import Span
 from agent.disclosure.bulletin import Bulletin
@@ -220,8 +221,10 @@ async def test_a_whole_decision_through_the_api(served: Served) -> None:
         with pytest.raises(NotThere):
             await session.request("nothing")
         opened = await session.open_clip(row.id)
-        init, fragments = await session.fragments(opened, None)
-        assert (init, len(fragments)) == (b"init of the video", 10)
+        tracks = await session.fragments(opened, None, sound=False)
+        init, *fragments = tracks.pop(Track.VIDEO)
+        assert (init, len(fragments), tracks) == (b"init of the video", 10, {})
+        assert (await session.fragments(opened, None, sound=True))[Track.AUDIO][0] == b"init of the audio"
     assert [entry.what for entry in served.home.ledger.entries()][-5:] == [
         "request-received", "decided", "held", "undone", "decided",
     ]  # fmt: skip
