@@ -38,10 +38,14 @@ class BrokerTalk:
             state = session.state
             while True:
                 for message in await session.receive(timeout_s=5):
-                    if message.topic == requests:
-                        intake.on_request(message.payload)
-                    else:
-                        await _hand_on(message, sending)
+                    try:
+                        if message.topic == requests:
+                            intake.on_request(message.payload)
+                        else:
+                            await _hand_on(message, sending)
+                    except Unavailable as e:
+                        # Unanswered, as by a doorbell that is off: a requester asks again, or takes silence for a no.
+                        log.error("a message was let go by: %s", e)
                 if session.state is not state:
                     state = session.state
                     self._bulletin.tell("status")

@@ -70,6 +70,10 @@ class ClipSound:
             self._write(self._shelf.end(end_ns))
         self._open = None
 
+    def drop(self) -> None:
+        """The clip cannot be written any more."""
+        self._open = None
+
     def forget(self, before_ns: int) -> None:
         """No clip will begin before `before_ns`."""
         if self._shelf is not None:

@@ -1,21 +1,26 @@
 """Runs in, clips out: the part of the recorder that writes, told by `recorder` when a clip is wanted.
 
 Keeps the last seconds of video in memory as pre-roll, begins a clip at a key frame, seals and writes each run, goes on
-in a next clip at a clip's limits, and closes it with what its manifest says. It decides nothing about motion and owns
-no clock: a TimeBase says what the source's times mean.
+in a next clip at a clip's limits, and closes it with what its manifest says. While the disk takes nothing (`patient`),
+memory goes on, and what a clip was wanted of is written when the disk is back, as far as memory reached. It decides
+nothing about motion and owns no clock: a TimeBase says what the source's times mean, and runs bring the time.
 """
 
 from __future__ import annotations
 
+import errno
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.clip_sound import ClipSound
+from agent.core.backoff import Backoff
 from agent.core.encoding import b64u
+from agent.core.errors import Unavailable
 from agent.core.fmp4 import Origin, Run, init_segment, render_fragment
-from agent.core.frame import Gap, Track, VideoFormat
+from agent.core.frame import Gap, SoundFormat, SoundPacket, Track, VideoFormat
 from agent.core.identity import OwnerSet
 from agent.core.sealing import CLIP_LIMIT_NS, RECORDS_LIMIT
 from agent.core.timeline import TimeBase
@@ -29,6 +34,9 @@ _LOOK_BACK_NS = 2_000_000_000  # motion may be confirmed a little after it began
 _MEMORY_LIMIT_BYTES = 64 * 1024 * 1024
 _RECORDS_RESERVE = 16
 _CLOSE_RESERVE_BYTES = 1024 * 1024  # manifest, poster and close record still have to fit
+_KEPT_IN_OUTAGE_NS = 60_000_000_000
+_FIRST_PROBE_S = 1.0
+_LONGEST_WAIT_S = 60.0
 
 
 @dataclass(slots=True)
@@ -54,6 +62,12 @@ class ClipWatcher(Protocol):
     def clips_evicted(self, rows: list[ClipRow]) -> None:
         """The oldest clips gave way."""
 
+    def disk_failed(self, reason: str) -> None:
+        """Recording pauses, because the disk takes nothing; `reason` is a sentence."""
+
+    def disk_is_back(self, reason: str, paused_ns: int, lost_ns: int) -> None:
+        """Recording goes on after `reason`; `lost_ns` of what a clip was wanted of could not be kept."""
+
 
 @dataclass(slots=True)
 class _Current:
@@ -66,9 +80,28 @@ class _Current:
     gaps: list[Gap] = field(default_factory=list)
 
 
-class Clipper:
-    """Writes one source's clips, one at a time. OSError passes through where the disk does not take it.
+@dataclass(slots=True)
+class _Wanted:
+    """What belongs into a clip and is in none yet. `ended_ns` None: the clip is still wanted."""
 
+    start_ns: int
+    motion_start_ns: int
+    motion_end_ns: int
+    ended_ns: int | None = None
+
+
+@dataclass(slots=True)
+class _Outage:
+    reason: str
+    since_ns: int
+    probe_ns: int  # when to try the disk again
+
+
+class Clipper:
+    """Writes one source's clips, one at a time.
+
+    Where the disk does not take them: with `patience` (chance between 0 and 1, for the waits) it pauses and goes on by
+    itself; without, OSError and Unavailable pass through.
     `pre_roll_ns` is how far back memory reaches, `keeper` makes room in the ring; `owners` gives the owner set in
     force and its hash; `random` gives random bytes; `finished` hears of every clip that was closed; `onlooker` knows
     what each shows.
@@ -84,6 +117,7 @@ class Clipper:
         watcher: ClipWatcher,
         finished: Callable[[RecordedClip], None],
         onlooker: Onlooker,
+        patience: Callable[[], float] | None = None,
     ) -> None:
         self._store = store
         self._pre_roll_ns = pre_roll_ns
@@ -93,6 +127,11 @@ class Clipper:
         self._watcher = watcher
         self._finished = finished
         self._onlooker = onlooker
+        self._patience = patience
+        self._backoff = Backoff(_FIRST_PROBE_S, _LONGEST_WAIT_S)
+        self._outage: _Outage | None = None
+        self._wanted: _Wanted | None = None
+        self._left: list[OpenClip] = []  # what an outage cut off
         self._boot = b64u(random(16))
         self._format: VideoFormat | None = None
         self._runs: deque[Run] = deque()
@@ -109,12 +148,16 @@ class Clipper:
 
     def open(self, start_ns: int, motion_start_ns: int) -> None:
         """A clip is wanted from `start_ns` (past) on; nothing if there is one already."""
-        if self._roll_motion_ns is None and self._current is None:
-            self._begin(self._first_run(start_ns), motion_start_ns)
+        if self._outage is not None:
+            self._want(start_ns, motion_start_ns)
+        elif self._roll_motion_ns is None and self._current is None:
+            with self._outliving():
+                self._begin(self._first_run(start_ns), motion_start_ns)
 
     def roll(self, motion_ns: int) -> None:
         """Go on in a next clip from the next key frame on."""
-        self._roll_motion_ns = motion_ns
+        if self._wanted is None:
+            self._roll_motion_ns = motion_ns
 
     def stop_rolling(self) -> None:
         """No next clip is wanted at the next key frame."""
@@ -124,12 +167,16 @@ class Clipper:
         """The clip is whole; nothing if there is none."""
         if self._current is not None:
             self._current.motion_end_ns = max(self._current.motion_start_ns, motion_end_ns)
+        elif self._wanted is not None and self._wanted.ended_ns is None:
+            self._wanted.ended_ns = self._end_ns
         self.end()
 
     def moved(self, time_ns: int) -> None:
         """Something still moves."""
         if self._current is not None:
             self._current.motion_end_ns = time_ns
+        elif self._wanted is not None:
+            self._wanted.motion_end_ns = time_ns
 
     def note_gap(self, gap: Gap) -> None:
         """What the source has no video for belongs into the manifest."""
@@ -142,53 +189,157 @@ class Clipper:
             if self._current is not None:
                 self._roll_motion_ns = self._end_ns
                 self.end()
+            elif self._wanted is not None and self._wanted.ended_ns is None:
+                self._roll_motion_ns = self._end_ns
             self._runs.clear()
+            self._wanted = None
         self._format = new
 
     def push(self, run: Run) -> None:
         """The next run: into memory, and into the clip if there is one."""
         self._end_ns = max(self._end_ns, run.start_ns + run.duration_ns)
         self._runs.append(run)
-        if self._roll_motion_ns is not None and run.key:
-            motion_ns, self._roll_motion_ns = self._roll_motion_ns, None
-            self.end()
-            self._begin(len(self._runs) - 1, max(motion_ns, run.start_ns))
-        elif self._current is not None:
-            self._write(self._current, run)
-            self._check_limits(self._current)
+        if self._outage is None:
+            with self._outliving():
+                self._take(run)
+        else:
+            if self._roll_motion_ns is not None and run.key:
+                motion_ns, self._roll_motion_ns = self._roll_motion_ns, None
+                self._want(run.start_ns, motion_ns)
+            self.look_at_disk(self._end_ns)
         self._forget_old(run)
+
+    def hear(self, item: SoundFormat | SoundPacket) -> None:
+        """Sound: into memory, and into the clip if there is one."""
+        with self._outliving():
+            self.sound.take(item)
+
+    def look_at_disk(self, now_ns: int) -> None:
+        """Where the disk took nothing: is it time to try again, and does it take something now?"""
+        outage = self._outage
+        if outage is None or now_ns < outage.probe_ns:
+            return
+        with self._outliving():
+            self._store.probe()
+            while self._left:
+                self._left[-1].cut_back()
+                self._left.pop()  # once only: what recovery appends must stay
+            self._store.recover()
+            lost_ns = self._catch_up()
+            self._outage = None
+            self._watcher.disk_is_back(outage.reason, max(0, now_ns - outage.since_ns), lost_ns)
 
     def end(self) -> None:
         """Close record and manifest for the clip in hand; nothing if there is none."""
+        with self._outliving():
+            self._end()
+
+    def abandon(self) -> None:
+        """Let go of a clip that cannot be closed; recovery closes it as `cut`."""
+        current, self._current = self._current, None
+        if current is not None:
+            self.sound.drop()
+            current.clip.abandon()
+
+    # -- a disk that takes nothing
+
+    @contextmanager
+    def _outliving(self) -> Iterator[None]:
+        """What is written inside may fail: then nothing more is written until the disk takes something again."""
+        try:
+            yield
+        except (OSError, Unavailable) as e:
+            if self._patience is None:
+                raise
+            self._pause(_said(e))
+
+    def _pause(self, reason: str) -> None:
+        current, outage = self._current, self._outage
+        if current is not None:
+            unsaved_ns = current.origin.pts_ns + current.end_ns
+            motion_start_ns = max(current.motion_start_ns, unsaved_ns)
+            motion_end_ns = max(motion_start_ns, current.motion_end_ns)
+            ended_ns = None if self._wanted is None else self._wanted.ended_ns
+            self._wanted = _Wanted(unsaved_ns, motion_start_ns, motion_end_ns, ended_ns)
+            self._roll_motion_ns = None
+            self._left.append(current.clip)
+            self.abandon()
+            self._onlooker.conclude()  # what it saw went with the clip
+        since_ns = self._end_ns if outage is None else outage.since_ns
+        self._outage = _Outage(reason, since_ns, self._end_ns + self._wait_ns())
+        if outage is None:
+            self._watcher.disk_failed(reason)
+
+    def _wait_ns(self) -> int:
+        assert self._patience is not None, "only the patient wait"
+        return round(self._backoff.next_s(self._patience()) * 1e9)
+
+    def _want(self, start_ns: int, motion_ns: int) -> None:
+        """During an outage: a clip from there on, or more of the one that is wanted already."""
+        if self._wanted is None:
+            self._wanted = _Wanted(start_ns, motion_ns, motion_ns)
+        self._wanted.ended_ns = None
+
+    def _catch_up(self) -> int:
+        """Write what was wanted meanwhile, as far as it is in memory; the ns that are not."""
+        wanted = self._wanted
+        if wanted is None:
+            return 0
+        first = self._first_run(wanted.start_ns)
+        if first >= len(self._runs):
+            self._wanted, ended = None, wanted.ended_ns
+            self._roll_motion_ns = wanted.motion_start_ns if ended is None else None
+            return max(0, (self._end_ns if ended is None else ended) - wanted.start_ns)
+        lost_ns = max(0, self._runs[first].start_ns - wanted.start_ns)
+        self._begin(first, wanted.motion_start_ns, wanted)
+        return lost_ns
+
+    # -- writing
+
+    def _take(self, run: Run) -> None:
+        if self._roll_motion_ns is not None and run.key:
+            motion_ns = max(self._roll_motion_ns, run.start_ns)
+            self._wanted, self._roll_motion_ns = _Wanted(run.start_ns, motion_ns, motion_ns), None
+            self._end()
+            self._begin(len(self._runs) - 1, motion_ns)
+        elif self._current is not None:
+            self._write(self._current, run)
+            self._check_limits(self._current)
+
+    def _end(self) -> None:
         current = self._current
         if current is None:
             return
         zero = current.origin.pts_ns
-        self.sound.end(zero + current.end_ns)
-        self._current = None
         motion_end_ns = max(current.motion_start_ns, current.motion_end_ns)
         gaps = [(gap.start_ns - zero, gap.end_ns - zero, gap.reason) for gap in current.gaps]
         witnessed = self._onlooker.conclude()
-        if witnessed.poster is not None:
-            current.clip.add_poster(witnessed.poster, witnessed.poster_ns - zero)
-        current.clip.close([(current.motion_start_ns - zero, motion_end_ns - zero)], gaps, witnessed.labels)
+        try:
+            self.sound.end(zero + current.end_ns)
+            if witnessed.poster is not None and witnessed.poster_ns >= zero:
+                current.clip.add_poster(witnessed.poster, witnessed.poster_ns - zero)
+            current.clip.close([(current.motion_start_ns - zero, motion_end_ns - zero)], gaps, witnessed.labels)
+        except (OSError, Unavailable):
+            self._left.append(current.clip)
+            self.abandon()
+            raise
+        self._current = None
+        self._backoff.reset()
         row = current.clip.row
         self._finished(
             RecordedClip(zero, zero + row.end_ns - row.start_ns, current.motion_start_ns, motion_end_ns, row)
         )
         self._watcher.clip_ended(row)
 
-    def abandon(self) -> None:
-        """Let go of a clip that cannot be closed; recovery closes it as `cut`."""
-        current, self._current = self._current, None
-        if current is not None:
-            current.clip.abandon()
-
-    def _begin(self, first: int, motion_start_ns: int) -> None:
+    def _begin(self, first: int, motion_start_ns: int, wanted: _Wanted | None = None) -> None:
+        """A clip from the run `first` of memory on; one that is `wanted` no longer is closed at once."""
         if first >= len(self._runs) or self._format is None or self.base is None:
             self._roll_motion_ns = motion_start_ns  # nothing can be decoded yet: begin at the next key frame
             return
         runs = list(self._runs)[first:]
+        wanted = self._wanted = wanted or _Wanted(runs[0].start_ns, motion_start_ns, motion_start_ns)
+        if wanted.ended_ns is not None:
+            runs = [run for run in runs if run.start_ns < wanted.ended_ns]
         self._make_room(sum(run.size for run in runs))
         origin = runs[0].origin
         owners, owners_hash = self._owners()
@@ -201,12 +352,15 @@ class Clipper:
             clip_key=self._random(32),
         )
         clip = self._store.begin(start, owners, owners_hash)
-        self._current = _Current(clip, origin, max(motion_start_ns, origin.pts_ns), motion_start_ns)
+        self._current = _Current(clip, origin, max(motion_start_ns, origin.pts_ns), wanted.motion_end_ns)
         clip.add_init(Track.VIDEO, init_segment(self._format))
         self.sound.begin(clip, origin.pts_ns)
         for run in runs:
             self._write(self._current, run)
+        self._wanted = None
         self._watcher.clip_began(clip.row)
+        if wanted.ended_ns is not None:
+            self._end()
 
     def _write(self, current: _Current, run: Run) -> None:
         assert self._format is not None, "a run comes after its format"
@@ -228,9 +382,10 @@ class Clipper:
         if records >= RECORDS_LIMIT - 2 or current.end_ns >= CLIP_LIMIT_NS:
             # No key frame came in time. Begin again at the last one: the stretch since is in both clips, none is lost.
             self._roll_motion_ns = None
-            motion_ns = current.motion_end_ns
-            self.end()
-            self._begin(self._first_run(self._end_ns), motion_ns)
+            motion_ns, first = current.motion_end_ns, self._first_run(self._end_ns)
+            self._wanted = _Wanted(self._runs[first].start_ns, motion_ns, motion_ns)
+            self._end()
+            self._begin(first, motion_ns)
 
     def _first_run(self, start_ns: int) -> int:
         """Where in memory a clip begins: the last key run at or before `start_ns`, else the first key run there is."""
@@ -240,7 +395,11 @@ class Clipper:
 
     def _forget_old(self, newest: Run) -> None:
         """Keep what the next clip's pre-roll may need: back to the key run at or before its earliest beginning."""
-        keep = self._first_run(newest.start_ns + newest.duration_ns - self._pre_roll_ns - _LOOK_BACK_NS)
+        end_ns = newest.start_ns + newest.duration_ns
+        needed_ns = end_ns - self._pre_roll_ns - _LOOK_BACK_NS
+        if self._wanted is not None:
+            needed_ns = min(needed_ns, max(self._wanted.start_ns, end_ns - _KEPT_IN_OUTAGE_NS))
+        keep = self._first_run(needed_ns)
         total = sum(run.size for run in self._runs)
         while self._runs and (keep > 0 or (total > _MEMORY_LIMIT_BYTES and self._current is None)):
             total -= self._runs.popleft().size
@@ -253,3 +412,20 @@ class Clipper:
         evicted = self._keeper.make_room(recording, size + _CLOSE_RESERVE_BYTES)
         if evicted:
             self._watcher.clips_evicted(evicted)
+
+
+_SAID = {
+    errno.ENOSPC: "the disk is full; make room on it, or lower ring.budget_mb",
+    errno.EDQUOT: "the disk space Doorward may use is full; make room, or lower ring.budget_mb",
+    errno.EROFS: "the disk can only be read, mostly a sign that it fails; check it, and replace it if need be",
+    errno.EIO: "the disk fails to take what is written; replace the memory card soon",
+    errno.ENOENT: "the disk is not there; put the memory card back, or mount it again",
+}
+
+
+def _said(error: OSError | Unavailable) -> str:
+    """What the disk refused, as a sentence."""
+    if not isinstance(error, OSError):
+        return str(error)
+    plain = _SAID.get(error.errno or 0, "the disk refused to write; check it")
+    return f"{plain} ({error.strerror or error})"

@@ -22,8 +22,9 @@ from agent.broker_talk import BrokerTalk
 from agent.config import Config
 from agent.core import identity
 from agent.core.area import cell_of
-from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused
+from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused, Unavailable
 from agent.core.identity import RequesterStatement
+from agent.core.owner_api import Trouble
 from agent.core.topics import request_topic
 from agent.detecting import Detecting
 from agent.disclosure.bulletin import Bulletin
@@ -83,8 +84,13 @@ class Doorbell:
 
     @property
     def recording(self) -> str:
-        """waiting, watching, recording, ended or stopped."""
+        """waiting, watching, recording, blind, paused, ended or stopped."""
         return self.recorder.state
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """What keeps the doorbell from recording."""
+        return self.recorder.troubles
 
     @property
     def broker(self) -> str:
@@ -115,7 +121,7 @@ class Doorbell:
 
     async def _serve(self, opened: Opened, ready: Callable[[Running], None]) -> None:
         self._build(opened)
-        self._ledger.note(clock.utc_ns(), "started", {"version": __version__})
+        self._note("started")
         newcomers = Newcomers(self._ledger, opened.device, clock.utc_ns, lambda: self.bulletin.tell("status"))
         server = OwnerServer(self.doorkeeper, newcomers, self.desk, self._paired)
         host = self._config.http.host
@@ -146,7 +152,13 @@ class Doorbell:
             self._detecting.close()
             self._sending.close()
             await server.stop()
-            self._ledger.note(clock.utc_ns(), "stopped", {"version": __version__})
+            self._note("stopped")
+
+    def _note(self, what: str) -> None:
+        try:
+            self._ledger.note(clock.utc_ns(), what, {"version": __version__})
+        except Unavailable as e:  # a full disk must not keep the owner from the page that can make room
+            log.error("the log entry '%s' could not be kept: %s", what, e)
 
     def _build(self, opened: Opened) -> None:
         config, db = self._config, opened.db

@@ -17,7 +17,7 @@ from agent.clipper import Clipper, ClipWatcher, RecordedClip
 from agent.config import Config
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import Fragmenter, Run
-from agent.core.frame import EncodedPacket, Gap, LumaFrame, SoundFormat, SoundPacket, SourceItem, VideoFormat
+from agent.core.frame import Away, EncodedPacket, Gap, LumaFrame, SoundFormat, SoundPacket, SourceItem, VideoFormat
 from agent.core.identity import OwnerSet
 from agent.core.motion import Motion, MotionDetector, MotionSettings, Zone
 from agent.core.segmenter import Closed, Opened, Segmenter, SegmenterRules
@@ -78,13 +78,22 @@ class Watcher(ClipWatcher, Protocol):
     def clip_shows(self, label: str) -> None:
         """This label is certain for the clip that is being recorded. Nothing may keep or log it unsealed."""
 
+    def source_lost(self, reason: str) -> None:
+        """There is nothing to see; `reason` is a sentence. Said again while it lasts."""
+
+    def source_is_back(self) -> None:
+        """There is something to see again."""
+
 
 Explain = Callable[[LumaFrame, Motion, MotionDetector], None]
 """Shown every frame, its verdict, and the detector that has just given it."""
 
 
 class Recorder:
-    """Records one source. `owners` gives the owner set in force and its hash; `random` gives random bytes."""
+    """Records one source. `owners` gives the owner set in force and its hash; `random` gives random bytes.
+
+    `patience`: chance between 0 and 1. With it, recording outlives a disk that takes nothing (agent/clipper.py).
+    """
 
     def __init__(
         self,
@@ -96,6 +105,7 @@ class Recorder:
         watcher: Watcher,
         explain: Explain | None = None,
         sight: Sight | None = None,
+        patience: Callable[[], float] | None = None,
     ) -> None:
         cv2.setNumThreads(1)  # pictures this small gain nothing from a thread a core
         self._settings = settings
@@ -105,17 +115,20 @@ class Recorder:
         self._detector: MotionDetector | None = None
         self._fragmenter = Fragmenter()
         self._key_ns: int | None = None  # when the last run began that decoding can begin with
+        self._away = False
+        self._passed_ns = 0  # time that passed while there was nothing to see
         self._report = RecorderReport()
         self._onlooker = Onlooker(sight)
         self._clipper = Clipper(
-            store, keeper, settings.rules.pre_roll_ns, owners, random, watcher, self._report.add_clip, self._onlooker
-        )
+            store, keeper, settings.rules.pre_roll_ns, owners, random, watcher, self._report.add_clip, self._onlooker,
+            patience,
+        )  # fmt: skip
 
     def record(self, source: Iterable[SourceItem], base: TimeBase, stopped: Callable[[], bool]) -> RecorderReport:
         """Record until the source ends or `stopped()`; every clip is closed on return.
 
-        Unavailable when the disk fails or is full of held clips; what was durable before stays, closed as `cut` at the
-        next start.
+        Without patience Unavailable when the disk fails or is full of held clips; what was durable before stays, closed
+        as `cut` at the next start.
         """
         self._clipper.base = base
         try:
@@ -133,6 +146,9 @@ class Recorder:
     def _take(self, item: SourceItem) -> None:
         if isinstance(item, EncodedPacket):
             self._report.packets += 1
+            if self._away:
+                self._away = False
+                self._watcher.source_is_back()
             self._report.end_ns = max(self._report.end_ns, item.pts_ns + item.duration_ns)
             self._take_runs(self._fragmenter.push(item))
         elif isinstance(item, LumaFrame):
@@ -140,7 +156,9 @@ class Recorder:
         elif isinstance(item, VideoFormat):
             self._change_format(item)
         elif isinstance(item, SoundFormat | SoundPacket):
-            self._clipper.sound.take(item)
+            self._clipper.hear(item)
+        elif isinstance(item, Away):
+            self._wait_out(item)
         else:
             self._take_runs(self._fragmenter.flush())
             self._add_gap(item)
@@ -151,7 +169,19 @@ class Recorder:
             self._apply(event)
         self._clipper.end()
 
+    def _wait_out(self, away: Away) -> None:
+        """Time goes on: an open clip ends by the same rules as if nothing moved, and a disk may come back."""
+        self._away = True
+        self._take_runs(self._fragmenter.flush())
+        self._passed_ns = max(self._passed_ns, away.time_ns)
+        for event in self._segmenter.pass_time(self._passed_ns) if self._detector else []:
+            self._apply(event)
+        self._clipper.look_at_disk(away.time_ns)
+        self._watcher.source_lost(away.reason)
+
     def _observe(self, frame: LumaFrame) -> None:
+        if frame.time_ns < self._passed_ns:
+            return  # taken before the source was lost, delivered after
         if self._detector is None:
             height, width = frame.pixels.shape
             self._detector = MotionDetector((height, width), self._settings.motion)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import secrets
 import threading
 from collections.abc import Callable, Iterable
@@ -16,8 +17,12 @@ from dataclasses import dataclass
 
 from agent.adapters import clock
 from agent.core import identity, statements
+from agent.core.audit import Details
+from agent.core.encoding import format_time
+from agent.core.errors import Unavailable
 from agent.core.frame import SourceItem
 from agent.core.identity import OwnerSet
+from agent.core.owner_api import Trouble
 from agent.core.retention import Limits
 from agent.core.timeline import TimeBase
 from agent.disclosure.bulletin import Bulletin
@@ -34,6 +39,9 @@ from agent.store.state import device_id
 
 log = logging.getLogger(__name__)
 
+_CAMERA = "camera"
+_DISK = "disk"
+_REASON_LIMIT = 300
 _MOTION = "motion"
 
 
@@ -69,11 +77,24 @@ class RecorderThread:
         self._clip = ""
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
-        self.state = "waiting"
+        self._state = "waiting"
+        self._troubles: dict[str, Trouble] = {}
         self.moment_ns = 0
 
+    @property
+    def state(self) -> str:
+        """waiting, watching, recording, blind (no camera), paused (no disk), ended or stopped."""
+        if self._state in ("watching", "recording"):
+            return "paused" if _DISK in self._troubles else "blind" if _CAMERA in self._troubles else self._state
+        return self._state
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """What keeps it from recording now."""
+        return list(self._troubles.values())
+
     async def record(self, footage: Footage) -> RecorderReport:
-        """Until the source ends or `stop`. Unavailable when the disk fails."""
+        """Until the source ends or `stop`. A camera or a disk that fails is waited for, and said (`troubles`)."""
         self._set_state("watching")
         try:
             report = await asyncio.shield(asyncio.to_thread(self._record, footage))
@@ -98,11 +119,14 @@ class RecorderThread:
                 token = owner_set_in_force(ledger)
                 return identity.read_owner_set(token, device), statements.digest(token)
 
-            recorder = Recorder(store, keeper, self._settings, owners, secrets.token_bytes, self, sight=self._sight)
+            recorder = Recorder(
+                store, keeper, self._settings, owners, secrets.token_bytes, self, sight=self._sight,
+                patience=random.random,
+            )  # fmt: skip
             return recorder.record(footage.source(self._stop.is_set), footage.base(), self._stop.is_set)
 
     def _set_state(self, state: str) -> None:
-        self.state = state
+        self._state = state
         self._bulletin.tell("status")
 
     def _tell(self, what: str) -> None:
@@ -111,19 +135,39 @@ class RecorderThread:
     # What the recorder's thread reports (recorder.Watcher).
 
     def clip_began(self, row: ClipRow) -> None:
-        self.state = "recording"
+        self._state = "recording"
         self._clip = row.id
         log.info("clip %s begins", row.id)
         self._tell("clips")
         self.clip_shows(_MOTION)
 
     def clip_ended(self, row: ClipRow) -> None:
-        self.state = "watching"
+        self._state = "watching"
         log.info("clip %s: %d records, %d bytes", row.id, row.records, row.bytes)
         self._tell("clips")
 
     def clips_evicted(self, rows: list[ClipRow]) -> None:
         log.info("%d old clips made room", len(rows))
+        self._tell("clips")
+
+    def source_lost(self, reason: str) -> None:
+        self._trouble(_CAMERA, reason)
+
+    def source_is_back(self) -> None:
+        self._mended(_CAMERA)
+
+    def disk_failed(self, reason: str) -> None:
+        self._state = "watching"
+        self._trouble(_DISK, reason)
+        log.error("recording pauses: %s", reason)
+        self._note("recording-paused", {"reason": reason[:_REASON_LIMIT]})
+        self._tell("clips")
+
+    def disk_is_back(self, reason: str, paused_ns: int, lost_ns: int) -> None:
+        self._mended(_DISK)
+        seconds, lost = round(paused_ns / 1e9), round(lost_ns / 1e9)
+        log.warning("recording goes on after %d seconds; %d seconds worth a clip were lost", seconds, lost)
+        self._note("recording-resumed", {"reason": reason[:_REASON_LIMIT], "seconds": seconds, "lost": lost})
         self._tell("clips")
 
     def clip_shows(self, label: str) -> None:
@@ -132,3 +176,24 @@ class RecorderThread:
 
     def moment(self, source_ns: int) -> None:
         self.moment_ns = source_ns
+
+    def _trouble(self, part: str, text: str) -> None:
+        known = self._troubles.get(part)
+        if known is None or known.text != text:
+            since = known.since if known else format_time(clock.utc_ns())
+            self._troubles = {**self._troubles, part: Trouble(part, text, since)}
+            self._tell("status")
+
+    def _mended(self, part: str) -> None:
+        if part in self._troubles:
+            self._troubles = {name: trouble for name, trouble in self._troubles.items() if name != part}
+            self._tell("status")
+
+    def _note(self, what: str, details: Details) -> None:
+        self._loop.call_soon_threadsafe(self._put_down, what, details)
+
+    def _put_down(self, what: str, details: Details) -> None:
+        try:
+            Ledger(self._opened.db).note(clock.utc_ns(), what, details)
+        except Unavailable as e:
+            log.error("the log entry '%s' could not be kept: %s", what, e)

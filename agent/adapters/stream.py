@@ -1,19 +1,16 @@
 """A live camera as a source: connects, hands on what comes, and when the camera is lost tries for ever to get it back.
 
-Owns connections, the wait between them, and the one gap that each loss is. How a camera is opened is `stream_open`'s,
-what its clock means is `stream_times`', how packets are read is `passthrough`'s (H.264, untouched) and `transcode`'s
-(anything else, encoded once). Runs in the thread that iterates it, and in no other.
+Owns connections and the one gap that each loss is; the waits between them are `patience`'s. How a camera is opened is
+`stream_open`'s, what its clock means is `stream_times`', how packets are read is `passthrough`'s (H.264, untouched) and
+`transcode`'s (anything else, encoded once). Runs in the thread that iterates it, and in no other.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Final
 
 import av.container
@@ -22,36 +19,25 @@ import av.video
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from agent.adapters import clock as machine
 from agent.adapters.luma import LumaSampler
 from agent.adapters.packets import tapped
 from agent.adapters.passthrough import PassThrough
+from agent.adapters.patience import FIRST_WAIT_S, LONGEST_WAIT_S, Surroundings
 from agent.adapters.sound import SoundTap, sound_track
 from agent.adapters.stream_open import SILENCE_S, CameraAddress, open_camera
 from agent.adapters.stream_times import LiveClock
 from agent.adapters.transcode import Transcoder
+from agent.core.backoff import Backoff
 from agent.core.errors import BadInput, Unavailable
 from agent.core.fmp4 import MAX_RUN_BYTES, SECOND_NS
 from agent.core.frame import EncodedPacket, Gap, SourceItem, VideoFormat
 
 log = logging.getLogger(__name__)
 
-_FIRST_WAIT_S: Final = 1.0
-_LONGEST_WAIT_S: Final = 60.0
-_LONGEST_SLEEP_S: Final = 0.5  # how long `stopped` may go unnoticed between connections
 _NEARLY_SILENT_NS: Final = round(0.9 * SILENCE_S * SECOND_NS)
 _SILENT: Final = f"the camera sent nothing for {SILENCE_S:.0f} seconds"
 
 Connect = Callable[[], AbstractContextManager[tuple[av.container.InputContainer, av.video.VideoStream]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """The clock packets are timed on (ns), how to wait some seconds, and chance (0 to 1) for the waits."""
-
-    now_ns: Callable[[], int] = machine.boot_ns
-    sleep: Callable[[float], None] = time.sleep
-    chance: Callable[[], float] = random.random
 
 
 class StreamSource:
@@ -84,7 +70,7 @@ class StreamSource:
         self._last_dts_ns: int | None = None
         self._format: VideoFormat | None = None
         self._loss: str | None = None
-        self._failures = 0
+        self._backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
 
     def __iter__(self) -> Iterator[SourceItem]:
         told = None
@@ -99,11 +85,11 @@ class StreamSource:
             if self._stopped():
                 return
             # Once for a reason: a camera that is away for a night must not fill the log.
-            if reason != told or not self._failures:
+            if reason != told or not self._backoff.failures:
                 log.warning("camera %s lost: %s", self._address.shown, reason)
                 told = reason
             self._loss = self._loss or reason
-            self._wait()
+            yield from self._around.wait(self._backoff, self._stopped, reason)
 
     def _connection(
         self, container: av.container.InputContainer, track: av.video.VideoStream, reader: _Reader
@@ -141,7 +127,8 @@ class StreamSource:
                     yield Gap(min(self._reached_ns, item.pts_ns), item.pts_ns, self._loss)
                 elif begun and jumped:
                     yield Gap(min(self._reached_ns, item.pts_ns), item.pts_ns, "the camera's clock was set anew")
-                begun, self._loss, self._failures = True, None, 0
+                begun, self._loss = True, None
+                self._backoff.reset()
                 if new_format is not None:
                     self._format, new_format = new_format, None
                     yield self._format
@@ -150,15 +137,6 @@ class StreamSource:
             # What precedes the first picture or a jump is part of the gap told there.
             elif begun and not (isinstance(item, Gap) and clock.jumped):
                 yield item
-
-    def _wait(self) -> None:
-        """Before the next try: doubling up to a minute, half of it left to chance."""
-        longest_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(self._failures, 10))
-        left_s = longest_s * (0.5 + 0.5 * self._around.chance())
-        self._failures += 1
-        while left_s > 0 and not self._stopped():
-            self._around.sleep(min(left_s, _LONGEST_SLEEP_S))
-            left_s -= _LONGEST_SLEEP_S
 
 
 class _Reader:
@@ -197,9 +175,3 @@ class _Reader:
         except IndexError:
             # A camera that sends a transport stream can make up a track, and PyAV stumbles over it.
             self.ended = "the camera began to send something else"
-
-
-def check_camera(address: str) -> None:
-    """Whether there is a camera with video at `address` now: BadInput or Unavailable in a sentence where not."""
-    with open_camera(CameraAddress.parse(address)):
-        pass

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from agent.adapters import clock
 from agent.adapters.replay import Pace, ReplaySource
-from agent.adapters.stream import StreamSource, check_camera
+from agent.adapters.stream import StreamSource
+from agent.adapters.stream_open import CameraAddress
 from agent.cli.output import Options, options, report
 from agent.config import Config
 from agent.core import identity
@@ -52,9 +53,9 @@ def run(context: click.Context) -> None:
     asyncio.run(_run(opts, opts.config))
 
 
-async def _live(url: str, *, sound: bool) -> Footage:
-    """The camera at `url`. BadInput or Unavailable where it cannot be used now; later losses are only waited out."""
-    await asyncio.to_thread(check_camera, url)
+def _live(url: str, *, sound: bool) -> Footage:
+    """The camera at `url`. BadInput where that is no address; a camera that is not there is waited for."""
+    CameraAddress.parse(url)
 
     def base() -> TimeBase:
         return TimeBase(
@@ -72,7 +73,7 @@ async def _run(opts: Options, config: Config) -> None:
             "set masks in the camera itself and take them out here"
         )
     if config.camera.url:
-        footage = await _live(config.camera.url, sound=config.audio.record)
+        footage = _live(config.camera.url, sound=config.audio.record)
     elif config.camera.replay:
         source = ReplaySource(
             [Path(name) for name in config.camera.replay],

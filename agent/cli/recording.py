@@ -60,6 +60,18 @@ class _Bar:
     def clip_shows(self, label: str) -> None:
         """Sealed in the clip; whoever may see it opens the clip."""
 
+    def disk_failed(self, reason: str) -> None:
+        """A replay does not wait for a disk: it ends with the reason."""
+
+    def disk_is_back(self, reason: str, paused_ns: int, lost_ns: int) -> None:
+        """See `disk_failed`."""
+
+    def source_lost(self, reason: str) -> None:
+        """Files are there or the replay ends."""
+
+    def source_is_back(self) -> None:
+        """See `source_lost`."""
+
     def moment(self, source_ns: int) -> None:
         self._progress.update(self._task, completed=min(source_ns, self._total_ns), clips=self._clips)
 

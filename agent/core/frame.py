@@ -107,4 +107,15 @@ class Gap:
     reason: str
 
 
-SourceItem = VideoFormat | EncodedPacket | LumaFrame | SoundFormat | SoundPacket | Gap
+@dataclass(frozen=True, slots=True)
+class Away:
+    """There is nothing to see at `time_ns`, and why, in a sentence. Said again every few seconds while it lasts.
+
+    The gap follows when the source is back: only then is its end known.
+    """
+
+    time_ns: int
+    reason: str
+
+
+SourceItem = VideoFormat | EncodedPacket | LumaFrame | SoundFormat | SoundPacket | Gap | Away

@@ -22,6 +22,14 @@ class Device(_Message, frozen=True):
     version: str
 
 
+class Trouble(_Message, frozen=True):
+    """What keeps the doorbell from recording. `part`: camera or disk; `text`: a sentence."""
+
+    part: str
+    text: str
+    since: str
+
+
 class Status(_Message, frozen=True):
     """`GET /api/status`."""
 
@@ -38,6 +46,7 @@ class Status(_Message, frozen=True):
     undo_s: float
     owners: str
     now: str
+    troubles: list[Trouble]
 
 
 class ClipSummary(_Message, frozen=True):

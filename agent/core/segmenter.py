@@ -157,6 +157,11 @@ class Segmenter:
         self._lingering = False
         return out + self._advance(time_ns)
 
+    def pass_time(self, time_ns: int) -> list[Opened | Closed]:
+        """Nothing can be observed up to `time_ns`: what time alone brings to an open clip."""
+        self._tick(time_ns)
+        return self._advance(time_ns)
+
     def press(self, time_ns: int) -> list[Opened | Closed]:
         """The doorbell's button was pressed: worth a clip though nothing moved, and part of one that is open."""
         self._tick(time_ns)

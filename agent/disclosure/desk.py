@@ -30,6 +30,7 @@ from agent.core.owner_api import (
     RequestDetail,
     RequestRow,
     Status,
+    Trouble,
 )
 from agent.core.release import Asked, ClipFacts, Decision, judge_decision
 from agent.core.request import FootageRequest
@@ -52,7 +53,11 @@ class Activity(Protocol):
 
     @property
     def recording(self) -> str:
-        """waiting, watching, recording, ended or stopped."""
+        """waiting, watching, recording, blind, paused, ended or stopped."""
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """What keeps the doorbell from recording."""
 
     @property
     def broker(self) -> str:
@@ -125,6 +130,7 @@ class Desk:
             undo_s=self._home.undo_ns / 1e9,
             owners=(self._ledger.owners() or b"").decode(),
             now=format_time(self._now()),
+            troubles=self._activity.troubles,
         )
 
     def clips(self, start: str | None, end: str | None, limit: int) -> list[ClipSummary]:

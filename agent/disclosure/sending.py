@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 FIRST_OFFER_WAIT_S = 2.0
 LAST_OFFER_WAIT_S = 60.0
 _NOTE_EVERY_BYTES = 4 * 1024 * 1024
+_DISK_WAIT_S = 15.0
 _IDLE_S = 1.0
 
 Publish = Callable[[str, bytes, int], Awaitable[bool]]
@@ -107,20 +108,32 @@ class Sending:
             await self._revive(row)
         while True:
             self._wake.clear()
-            self._expire()
-            await self._begin_due()
-            await self._offer_due()
-            await self._send_waiting()
             try:
-                async with asyncio.timeout(self._pause_s()):
+                pause_s = await self._work()
+            except Unavailable as e:
+                log.error("nothing can be sent now: %s", e)
+                pause_s = _DISK_WAIT_S
+            try:
+                async with asyncio.timeout(pause_s):
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
+    async def _work(self) -> float:
+        """What is due now; how long until something else is, in seconds."""
+        self._expire()
+        await self._begin_due()
+        await self._offer_due()
+        await self._send_waiting()
+        return self._pause_s()
+
     def close(self) -> None:
         """Note what was sent: the process is about to end."""
         for live in list(self._live.values()):
-            self._note(live)
+            try:
+                self._note(live)
+            except Unavailable as e:
+                log.error("how much of a transfer was sent could not be kept: %s", e)
             self._drop(live)
 
     # -- from the wire

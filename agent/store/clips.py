@@ -62,12 +62,15 @@ class ClipStore:
         """A new clip, sealed to `owners`. OSError where the disk does not take it."""
         recipients = owners.recipients()
         last = self.index.last_used()
+        sequence = last + 1
+        while self.ring.path(sequence).exists():  # unreadable, and left where it is
+            sequence += 1
         header = ClipHeader(
             format=CLIP_FORMAT,
             suite=SUITE,
             clip=new_id(start.clip_id),
             device=device_id(self._device),
-            sequence=last + 1,
+            sequence=sequence,
             previous=self._manifest_hash(last),
             start=format_time(start.start_ns),
             trust=start.trust.value,
@@ -83,6 +86,10 @@ class ClipStore:
             return ""  # the first clip, or the one before was deleted: the header says so by an empty field
         manifest = self.ring.layout(sequence).manifest
         return b64u(statements.digest(manifest)) if manifest else ""
+
+    def probe(self) -> None:
+        """Whether the disk takes something now; OSError or Unavailable says what is wrong."""
+        self.ring.probe()
 
     def recover(self) -> Recovery:
         """Close what a crash left open, and index what the ring holds beyond the index."""

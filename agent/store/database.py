@@ -1,7 +1,8 @@
 """The one SQLite file: schema, migrations, and how it is opened.
 
-WAL with synchronous=FULL: a commit that returned is on the disk. Queries live with what they are about: `index` for
-clips, `ledger` for requests and everything that follows from them.
+WAL with synchronous=FULL: a commit that returned is on the disk. A disk that fails is Unavailable wherever a statement
+meets it, so that nobody above has to know SQLite. Queries live with what they are about: `index` for clips, `ledger`
+for requests and everything that follows from them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from agent.core.errors import Corrupt, Unavailable
 
@@ -128,17 +130,69 @@ _MIGRATIONS = (
 )
 
 
+@contextmanager
+def _explained(database: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as e:
+        raise Unavailable(f"the database {database} cannot be used: {e}; check the disk's space and health") from e
+    except sqlite3.DatabaseError as e:
+        if type(e) is not sqlite3.DatabaseError:
+            raise  # a broken constraint or a wrong statement is a mistake of ours
+        raise Corrupt(f"the database {database} is damaged: {e}; 'doorward check' says more") from e
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose statements say in a sentence what the disk refuses."""
+
+    place = ""
+
+    def cursor(self, factory: Any = None) -> Any:
+        return super().cursor(factory or _Cursor)
+
+    def execute(self, *arguments: Any) -> Any:
+        return self.cursor().execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        return self.cursor().executemany(*arguments)
+
+
+class _Cursor(sqlite3.Cursor):
+    connection: _Connection
+
+    def execute(self, *arguments: Any) -> _Cursor:
+        with _explained(self.connection.place):
+            super().execute(*arguments)
+        return self
+
+    def executemany(self, *arguments: Any) -> _Cursor:
+        with _explained(self.connection.place):
+            super().executemany(*arguments)
+        return self
+
+    def fetchone(self) -> Any:
+        with _explained(self.connection.place):
+            return super().fetchone()
+
+    def __next__(self) -> Any:
+        with _explained(self.connection.place):
+            return super().__next__()
+
+
 def connect(path: Path, *, read_only: bool = False, cache_only: bool = False) -> sqlite3.Connection:
     """An open, migrated database. Unavailable when it cannot be opened, Corrupt when it is not ours or too new.
 
     `cache_only`: this connection writes nothing but the index, which the ring can restore, so its commits need not wait
     for the disk.
     """
-    try:
+    with _explained(str(path)):
         if read_only:
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10, isolation_level=None)
+            address = f"{path.absolute().as_uri()}?mode=ro"
+            db = sqlite3.connect(address, uri=True, timeout=10, isolation_level=None, factory=_Connection)
         else:
-            db = sqlite3.connect(path, timeout=10, isolation_level=None)
+            db = sqlite3.connect(path, timeout=10, isolation_level=None, factory=_Connection)
+        db.place = str(path)
+        if not read_only:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(f"PRAGMA synchronous = {'NORMAL' if cache_only else 'FULL'}")
             db.execute("PRAGMA foreign_keys = ON")
@@ -153,9 +207,6 @@ def connect(path: Path, *, read_only: bool = False, cache_only: bool = False) ->
         elif version < len(_MIGRATIONS):
             db.close()
             raise Unavailable(f"{path} was written by an older Doorward; start 'doorward run' once to bring it up")
-    except sqlite3.DatabaseError as e:
-        kind = Unavailable if isinstance(e, sqlite3.OperationalError) else Corrupt
-        raise kind(f"the database {path} cannot be used: {e}; 'doorward check' says more") from e
     return db
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core import statements
 from agent.core.about import write_about
 from agent.core.encoding import b64u, to_json
+from agent.core.errors import Unavailable
 from agent.core.frame import Track
 from agent.core.manifest import Clock, Manifest, track_records
 from agent.core.sealing import (
@@ -81,7 +82,11 @@ class OpenClip:
             state="recording",
         )
         self._told_ns = start_ns
-        self._index.put(self._row)
+        try:
+            self._index.put(self._row)
+        except Unavailable:
+            self._writer.close()
+            raise
 
     @property
     def row(self) -> ClipRow:
@@ -134,6 +139,10 @@ class OpenClip:
     def abandon(self) -> None:
         """Let go after a failed disk; what is durable is closed as `cut` at the next recovery."""
         self._writer.close()
+
+    def cut_back(self) -> None:
+        """Take away what a failing disk never acknowledged: after a failed sync, memory may show what the disk lost."""
+        self._writer.cut_back()
 
     def _seal(self, track: Track, flags: int, fragment: Fragment) -> None:
         index = self._counts.get(track, 0)

@@ -6,6 +6,7 @@ reads and writes is sealed already. The ring is the truth; the database's index 
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -35,6 +36,8 @@ _MAGIC = b"DWCLIP\x00\x01"
 _MANIFEST_MAGIC = b"DWMF"
 _U32 = struct.Struct(">I")
 _CLIPS_A_DIRECTORY = 1000
+_PROBE = bytes(64 * 1024)
+_PROBE_BYTES = 4 * 1024 * 1024  # less would only let the next clip fail at once
 _HEADER_AT = len(_MAGIC) + _U32.size
 
 
@@ -92,9 +95,14 @@ class ClipWriter:
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self.bytes_written = 0
         self.digests: dict[Track, list[bytes]] = {}
-        self._append(_MAGIC + _U32.pack(len(header)) + header + wraps)
-        sync_directory(path.parent)
-        sync_directory(path.parent.parent)
+        try:
+            self._append(_MAGIC + _U32.pack(len(header)) + header + wraps)
+            sync_directory(path.parent)
+            sync_directory(path.parent.parent)
+        except OSError:
+            self.close()
+            path.unlink(missing_ok=True)  # nothing was acknowledged in it
+            raise
 
     def append(self, track: Track, record: bytes) -> int:
         """Write one record, return its offset in the file."""
@@ -113,6 +121,13 @@ class ClipWriter:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+    def cut_back(self) -> None:
+        """Take away what lies behind the last acknowledged byte. OSError passes through."""
+        if self.path.exists():
+            with open(self.path, "r+b") as file:
+                file.truncate(self.bytes_written)
+                os.fsync(file.fileno())
 
     def _append(self, frame: bytes) -> None:
         data = frame + _U32.pack(zlib.crc32(frame))
@@ -180,6 +195,19 @@ class Ring:
     def create(self, sequence: int, header: bytes, wraps: bytes) -> ClipWriter:
         """Begin a clip. OSError passes through: the recorder decides what a full or failing disk means."""
         return ClipWriter(self.path(sequence), header, wraps)
+
+    def probe(self) -> None:
+        """Whether the disk takes something now: writes, syncs and removes a file. OSError says what it refuses."""
+        path = self._directory / ".probe"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            for _ in range(_PROBE_BYTES // len(_PROBE)):
+                if os.write(handle, _PROBE) < len(_PROBE):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+            path.unlink(missing_ok=True)
 
     def delete(self, *sequences: int) -> None:
         """Remove clips, durably; one that is gone already is no error."""

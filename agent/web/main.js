@@ -9,7 +9,7 @@ import { followsOwnerSet } from "./identity.js";
 import { recall, remember } from "./keystore.js";
 import { device, requestList, status } from "./messages.js";
 import { h, s, trouble } from "./dom.js";
-import { count, RECORDING } from "./words.js";
+import { count, moment, RECORDING, TROUBLE } from "./words.js";
 import { clipView } from "./views/clip.js";
 import { clipsView } from "./views/clips.js";
 import { logView } from "./views/log.js";
@@ -52,6 +52,7 @@ const main = h("main", { tabindex: "-1" });
 const live = h("p", { class: "unseen", "aria-live": "polite" });
 const notices = h("div", { class: "notices", "aria-live": "polite" });
 const line = h("p", { class: "status" });
+const troubles = h("div", { class: "troubles", "aria-live": "assertive" });
 const name = h("strong", {}, "Doorward");
 const badge = h("span", { class: "badge", hidden: true });
 /** @type {View | null} */
@@ -80,6 +81,7 @@ function showShell(app) {
   document.body.replaceChildren(
     h("header", { class: "top" }, icon, h("div", {}, name, line)),
     nav,
+    troubles,
     notices,
     main,
     live,
@@ -132,10 +134,26 @@ async function readStatus(app) {
   const text =
     parts.filter(Boolean).join(" · ") + (broker === "connecting" ? " · cannot reach the request service" : "");
   line.textContent = text.charAt(0).toUpperCase() + text.slice(1);
-  line.classList.toggle("bad", recording === "stopped");
+  line.classList.toggle("bad", ["stopped", "blind", "paused"].includes(recording));
+  showTroubles(app);
   badge.textContent = String(waiting);
   badge.hidden = waiting === 0;
   badge.setAttribute("aria-label", `${waiting} waiting`);
+}
+
+/** What keeps the doorbell from recording stays in sight, on every screen, until it is over. @param {App} app */
+function showTroubles(app) {
+  const told = app.status.troubles.map(({ part, text, since }) => {
+    const what = TROUBLE[part] ?? "Something is wrong";
+    const after = part === "disk" ? " What was recorded before is safe. Recording goes on by itself." : "";
+    return [`${what} since ${moment(since)}.`, ` ${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, "")}.${after}`];
+  });
+  // Said once to a screen reader, not at every look.
+  if (JSON.stringify(told) === troubles.dataset.told) return;
+  troubles.dataset.told = JSON.stringify(told);
+  troubles.replaceChildren(
+    ...told.map(([first = "", rest = ""]) => h("p", { class: "trouble" }, h("strong", {}, first), rest)),
+  );
 }
 
 /** @type {Map<string, HTMLElement | null> | null} requests that wait and what tells of them; null before the first look */

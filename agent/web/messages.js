@@ -15,7 +15,7 @@ export const pairAnswer = atLeast({ paired: anyText, mac: hash });
 
 export const status = atLeast({
   name: anyText,
-  recording: oneOf("waiting", "watching", "recording", "ended", "stopped"),
+  recording: oneOf("waiting", "watching", "recording", "blind", "paused", "ended", "stopped"),
   clips: whole(),
   bytes: whole(),
   budget_bytes: whole(),
@@ -27,6 +27,7 @@ export const status = atLeast({
   undo_s: decimal,
   owners: anyText,
   now: time,
+  troubles: list(atLeast({ part: anyText, text: anyText, since: time }), 0, 8),
 });
 /** @typedef {ReturnType<typeof status>} Status */
 

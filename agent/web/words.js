@@ -116,14 +116,24 @@ export const RECORDING = {
   waiting: "waiting for its camera",
   watching: "watching",
   recording: "recording now",
+  blind: "no picture from the camera",
+  paused: "recording is paused",
   ended: "the film it was given is over",
   stopped: "not recording",
+};
+
+/** @type {Record<string, string>} */
+export const TROUBLE = {
+  camera: "No picture from the camera",
+  disk: "Recording is paused",
 };
 
 /** @type {Record<string, string>} */
 const AUDIT = {
   started: "The doorbell started",
   stopped: "The doorbell stopped",
+  "recording-paused": "Recording paused: the disk took nothing",
+  "recording-resumed": "Recording went on: the disk works again",
   "owners-changed": "The phones that may open your clips changed",
   "request-received": "Somebody asked for video",
   "request-refused": "A request was turned away unanswered",

@@ -17,7 +17,7 @@ from agent.core import identity, statements
 from agent.core.encoding import b64u
 from agent.core.errors import BadInput, NotThere, Refused, Unavailable
 from agent.core.frame import Track
-from agent.core.owner_api import ClipSummary
+from agent.core.owner_api import ClipSummary, Trouble
 from agent.core.timeline import Span
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.desk import Desk, Home
@@ -35,6 +35,7 @@ class Quiet:
 
     recording: str = "watching"
     broker: str = "off"
+    troubles: list[Trouble] = field(default_factory=list)
     looks: list[int] = field(default_factory=list)
 
     @property

@@ -202,7 +202,7 @@ def test_a_missing_or_foreign_state_directory_is_said_clearly(tmp_path: Path) ->
     with pytest.raises(Unavailable, match="holds no doorbell yet"):
         StateDirectory(tmp_path / "nothing")
     (tmp_path / "doorward.db").write_bytes(b"this is not a database, it is a text about one" * 100)
-    with pytest.raises(Corrupt, match="cannot be used"):
+    with pytest.raises(Corrupt, match="is damaged: file is not a database"):
         connect(tmp_path / "doorward.db")
     newer = tmp_path / "newer.db"
     with contextlib.closing(sqlite3.connect(newer)) as db:

@@ -83,7 +83,7 @@ function lengthS(clip) {
 function row(clip) {
   const marks = [
     clip.state === "recording" && "recording now",
-    clip.state === "cut" && "cut off by a power loss",
+    clip.state === "cut" && "cut off: power or disk failed",
     clip.held && "kept for a request",
     clip.time_trust === "provisional" && "time uncertain",
     ...(clip.labels ?? []),
