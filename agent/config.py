@@ -100,9 +100,14 @@ class Broker(_Section, frozen=True):
 
 
 class Requesters(_Section, frozen=True):
-    """Files with the statements of those who may ask, relative to the configuration file."""
+    """Who may ask: files with their statements, and a directory of them (a file or a web address) by its key.
+
+    Files are relative to the configuration file.
+    """
 
     pinned: list[str] = []
+    directory: str = ""
+    directory_key: Annotated[str, Meta(pattern="^([A-Za-z0-9_-]{43})?$")] = ""
 
 
 class Consent(_Section, frozen=True):
@@ -151,11 +156,20 @@ def read_config(path: Path) -> Config:
     if config.camera.url and config.camera.replay:
         line = _line(text, ["camera"], "url")
         raise BadInput(f"{path}:{line}: camera.url and camera.replay are both set; leave one of them out")
+    asked = config.requesters
+    if bool(asked.directory) != bool(asked.directory_key):
+        line = _line(text, ["requesters"], "directory" if asked.directory else "directory_key")
+        raise BadInput(f"{path}:{line}: requesters.directory and requesters.directory_key go together; set both")
     home = path.parent
+    directory = asked.directory if "://" in asked.directory else str(home / asked.directory)
     return msgspec.structs.replace(
         config,
         camera=msgspec.structs.replace(config.camera, replay=[str(home / f) for f in config.camera.replay]),
-        requesters=Requesters(pinned=[str(home / f) for f in config.requesters.pinned]),
+        requesters=msgspec.structs.replace(
+            asked,
+            pinned=[str(home / f) for f in asked.pinned],
+            directory=directory if asked.directory else "",
+        ),
     )
 
 

@@ -16,14 +16,15 @@ from pathlib import Path
 
 from agent import __version__
 from agent.adapters import clock
+from agent.adapters.directory_source import fetch_directory
 from agent.adapters.http import OwnerServer
 from agent.age_limit import AgeLimit
 from agent.broker_talk import BrokerTalk
 from agent.config import Config
 from agent.core import identity
 from agent.core.area import cell_of
+from agent.core.encoding import from_b64u
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused, Unavailable
-from agent.core.identity import RequesterStatement
 from agent.core.owner_api import Trouble
 from agent.core.topics import request_topic
 from agent.detecting import Detecting
@@ -32,7 +33,9 @@ from agent.disclosure.desk import Desk, Home
 from agent.disclosure.doorkeeper import Doorkeeper
 from agent.disclosure.intake import Intake
 from agent.disclosure.newcomers import Newcomers
+from agent.disclosure.preferences import Preferences
 from agent.disclosure.sending import Sending
+from agent.disclosure.trusted import Trusted
 from agent.recorder import RecorderReport, recorder_settings
 from agent.recorder_thread import Footage, RecorderThread
 from agent.setup import Opened, open_state, pairing_link
@@ -72,7 +75,7 @@ class Doorbell:
     def __init__(self, state: StateDirectory, config: Config, *, pinned: list[bytes], footage: Footage | None) -> None:
         self._state = state
         self._config = config
-        self._pinned = _by_kid(pinned)
+        self._pinned = pinned
         self._footage = footage
         self._may_record = asyncio.Event()
         self.bulletin = Bulletin()
@@ -123,7 +126,7 @@ class Doorbell:
         self._build(opened)
         self._note("started")
         newcomers = Newcomers(self._ledger, opened.device, clock.utc_ns, lambda: self.bulletin.tell("status"))
-        server = OwnerServer(self.doorkeeper, newcomers, self.desk, self._paired)
+        server = OwnerServer(self.doorkeeper, newcomers, self.desk, self.preferences, self._paired)
         host = self._config.http.host
         port = await server.start(host, self._config.http.port)
         if self._ledger.owners() is not None:
@@ -137,6 +140,7 @@ class Doorbell:
                     group.create_task(self._record()),
                     group.create_task(self._intake.run()),
                     group.create_task(self._age_limit.run()),
+                    group.create_task(self._renew_directory()),
                 ]
                 ready(Running(f"http://{shown}:{port}", opened.recovery_code))
                 await self.stopped.wait()
@@ -186,8 +190,11 @@ class Doorbell:
         )  # fmt: skip
         place = (config.doorbell.latitude, config.doorbell.longitude)
         limits = ring_limits(config)
+        asked = config.requesters
+        key = from_b64u(asked.directory_key, 32) if asked.directory_key else None
+        self._trusted = Trusted(self._ledger, self._pinned, key, clock.utc_ns)
         self._intake = Intake(
-            self._ledger, clips.index, place, self._pinned, self.bulletin, clock.utc_ns, clock.minute_of_day,
+            self._ledger, clips.index, place, self._trusted, self.bulletin, clock.utc_ns, clock.minute_of_day,
             self.look_again, limits.budget_bytes,
         )  # fmt: skip
         home = Home(
@@ -199,9 +206,12 @@ class Doorbell:
         self._age_limit = AgeLimit(opened, limits, self.bulletin)
         keeper = Keeper(clips, self._ledger, limits, clock.utc_ns)
         self.desk = Desk(
-            self._ledger, clips, keeper, opened.device, home, self, self.bulletin, self.doorkeeper.owner_set,
+            self._ledger, clips, keeper, opened.device, home, self, self.bulletin, self._trusted,
+            self.doorkeeper.owner_set,
             clock.utc_ns, secrets.token_bytes,
         )  # fmt: skip
+
+        self.preferences = Preferences(self._ledger, self._trusted, self.bulletin, clock.utc_ns, clock.minute_of_day)
 
     def pairing_link(self, origin: str, secret: bytes) -> str:
         """Open pairing for one phone."""
@@ -220,17 +230,17 @@ class Doorbell:
             self.recorded.set_result(report)
         self.bulletin.tell("status")
 
+    async def _renew_directory(self) -> None:
+        where = self._config.requesters.directory
+        if where:
+            await self._trusted.keep_up(lambda: fetch_directory(where), lambda: self.bulletin.tell("status"))
+
     async def _converse(self) -> None:
         if not self._config.broker.url:
             return
         doorbell = self._config.doorbell
         requests = request_topic(cell_of(doorbell.latitude, doorbell.longitude))
         await self._talk.run(self._config.broker.url, requests, self._intake, self._sending)
-
-
-def _by_kid(pinned: list[bytes]) -> dict[str, tuple[bytes, RequesterStatement]]:
-    read = [(token, identity.read_requester_statement(token)) for token in pinned]
-    return {said.id: (token, said) for token, said in read}
 
 
 def _first_purposeful(group: BaseExceptionGroup[BaseException]) -> BaseException:

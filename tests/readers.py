@@ -31,6 +31,7 @@ from agent.core import (
     statements,
 )
 from agent.core.boot_clock import BootClock, ClockStretch, read_clock
+from agent.core.directory import read_directory, sign_directory
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused
 from agent.core.frame import SoundFormat
 from agent.core.identity import recovery_entry
@@ -271,7 +272,10 @@ def _asking(home: Household) -> list[Reader]:
         home.requester.signs,
     )
     withdrawn = partial(judge_withdrawal, statement_of=pinned.get, asker_of=lambda _: home.requester.kid)
+    listed = sign_directory("County", 1, [home.requester_statement], home.device, now_ns=NOW, life_ns=86_400 * SECOND)
+    read = partial(read_directory, key=home.device.public_key().public_bytes_raw())
     return [
+        *_statement("directory.read_directory", Kind.DIRECTORY, home.device, listed, read),
         *_statement("request.judge", Kind.REQUEST, home.requester.signs, token, lambda t: request.judge(t, known)),
         *_statement("withdrawal.judge_withdrawal", Kind.WITHDRAWAL, home.requester.signs, taken_back, withdrawn),
     ]

@@ -28,6 +28,7 @@ from agent.core.owner_api import (
     ClipSummary,
     DecisionBody,
     Device,
+    DirectoryStatement,
     HelloAnswer,
     HelloBody,
     JoinBody,
@@ -41,10 +42,13 @@ from agent.core.owner_api import (
     Requests,
     Session,
     SessionBody,
+    SettingsAnswer,
+    SettingsBody,
     Status,
     Taken,
     Welcome,
 )
+from agent.core.settings import Change
 
 BODY_LIMIT = 1024 * 1024
 _KEEPALIVE_S = 15.0
@@ -124,13 +128,29 @@ class Desk(Protocol):
     def stop(self, request: str) -> RequestRow: ...
 
 
+class Preferences(Protocol):
+    """What an owner may set about requests."""
+
+    def show(self) -> SettingsAnswer: ...
+    def directory(self) -> DirectoryStatement: ...
+    def change(self, owner: str, change: Change) -> SettingsAnswer: ...
+
+
 class OwnerServer:
     """Serves the page and the API. `start` binds, `stop` ends every connection."""
 
-    def __init__(self, doorkeeper: Doorkeeper, newcomers: Newcomers, desk: Desk, paired: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        doorkeeper: Doorkeeper,
+        newcomers: Newcomers,
+        desk: Desk,
+        preferences: Preferences,
+        paired: Callable[[], None],
+    ) -> None:
         self._doorkeeper = doorkeeper
         self._newcomers = newcomers
         self._desk = desk
+        self._preferences = preferences
         self._paired = paired
         self._runner: web.AppRunner | None = None
         self._streams: set[asyncio.Task[object]] = set()
@@ -187,6 +207,9 @@ class OwnerServer:
         for name in ("undo", "hold", "resume", "stop"):
             add("POST", f"/api/requests/{{id}}/{name}", self._closed(self._step(name)))
         add("GET", "/api/audit", self._closed(self._audit))
+        add("GET", "/api/settings", self._closed(lambda _: self._preferences.show()))
+        add("POST", "/api/settings", self._change)
+        add("GET", "/api/directory", self._closed(lambda _: self._preferences.directory()))
 
     # -- around every answer
 
@@ -312,6 +335,10 @@ class OwnerServer:
 
     async def _delete(self, request: web.Request) -> web.Response:
         return _json(self._desk.delete(request.match_info["clip"], self._owner(request)))
+
+    async def _change(self, request: web.Request) -> web.Response:
+        owner = self._owner(request)
+        return _json(self._preferences.change(owner, (await _body(request, SettingsBody)).change))
 
     def _step(self, name: str) -> Callable[[web.Request], object]:
         def take(request: web.Request) -> object:

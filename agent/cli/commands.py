@@ -18,8 +18,9 @@ _COMMANDS = {
     "check": "agent.cli.stored",
     "clips": "agent.cli.stored",
     "demo": "agent.cli.demo",
+    "directory": "agent.cli.directory",
     "models": "agent.cli.models",
-    "owner": "agent.cli.people",  # which adds its commands to those of agent.cli.owner
+    "owner": "agent.cli.owner_settings",  # which has those of agent.cli.owner and agent.cli.people too
     "pair": "agent.cli.doorbell",
     "replay": "agent.cli.recording",
     "requester": "agent.cli.requester",

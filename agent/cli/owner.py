@@ -192,7 +192,7 @@ def share(context: click.Context, request: str, identity_path: Path, clips: tupl
     """Say yes: share every matching clip, or the ones named, cut to the span asked for."""
     choices = [_choice(text) for text in clips]
     row = signed_in(identity_path, lambda session: session.share(request, choices, sound=sound))
-    _tell_row(context, row, "Shared. Until the undo time is over nothing leaves your home.")
+    tell_row(context, row, "Shared. Until the undo time is over nothing leaves your home.")
 
 
 @owner.command()
@@ -202,7 +202,7 @@ def share(context: click.Context, request: str, identity_path: Path, clips: tupl
 def decline(context: click.Context, request: str, identity_path: Path) -> None:
     """Say no. They are not told, nor whether there is video."""
     row = signed_in(identity_path, lambda session: session.decline(request))
-    _tell_row(context, row, "Declined. Nothing is sent, and they are not told.")
+    tell_row(context, row, "Declined. Nothing is sent, and they are not told.")
 
 
 def _step_command(name: str, help_text: str, done: str) -> None:
@@ -212,16 +212,15 @@ def _step_command(name: str, help_text: str, done: str) -> None:
     @click.pass_context
     def step(context: click.Context, request: str, identity_path: Path) -> None:
         row = signed_in(identity_path, lambda session: session.step(request, name))
-        _tell_row(context, row, done)
+        tell_row(context, row, done)
 
 
 _step_command("undo", "Take a yes back before anything has left.", "Taken back. Nothing has left your home.")
 _step_command("hold", "Stop the undo clock: nothing leaves until 'resume'.", "Held. Nothing leaves until you resume.")
-_step_command("resume", "Let the undo clock run again.", "The undo time runs again, from its beginning.")
 _step_command("stop", "Send nothing more.", "Stopped. Nothing more is sent.")
 
 
-def _tell_row(context: click.Context, row: RequestRow, text: str) -> None:
+def tell_row(context: click.Context, row: RequestRow, text: str) -> None:
     report(options(context), row, lambda console: console.print(f"{text}\nThe request is now: [bold]{row.state}[/]"))
 
 

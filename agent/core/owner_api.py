@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from agent.core.settings import Change, Settings
+
 
 class _Message(msgspec.Struct, frozen=True):
     """Readers ignore what they do not know: a newer doorbell may say more."""
@@ -47,6 +49,49 @@ class Status(_Message, frozen=True):
     owners: str
     now: str
     troubles: list[Trouble]
+    paused: bool = False
+    directory_expired: bool = False
+
+
+class DirectoryInfo(_Message, frozen=True):
+    """The directory of requesters the owner pinned. `key`: raw, b64u."""
+
+    name: str
+    version: int
+    expires: str
+    key: str
+    expired: bool
+    requesters: int
+
+
+class DirectoryStatement(_Message, frozen=True):
+    """`GET /api/directory`."""
+
+    key: str
+    statement: str
+
+
+class KnownRequester(_Message, frozen=True):
+    """Somebody who may ask. `via`: pinned or directory."""
+
+    id: str
+    agency: str
+    expires: str
+    via: str
+
+
+class SettingsAnswer(_Message, frozen=True):
+    """`GET /api/settings`, and what every change of them answers."""
+
+    settings: Settings
+    requesters: list[KnownRequester]
+    directory: DirectoryInfo | None
+
+
+class SettingsBody(_Message, frozen=True, forbid_unknown_fields=True):
+    """`POST /api/settings`."""
+
+    change: Change
 
 
 class ClipSummary(_Message, frozen=True):
@@ -124,6 +169,7 @@ class RequestDetail(_Message, frozen=True):
     decision: str | None
     receipt: str | None
     delivered: str | None
+    trusted: str | None = None
 
 
 class DecisionBody(_Message, frozen=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta
 
-from agent.core.encoding import ID_BYTES, NS_PER_S, from_b64u, parse_time
+from agent.core.encoding import ID_BYTES, NS_PER_S, format_time, from_b64u, parse_time, to_json
 from agent.core.errors import BadInput, Corrupt
 from agent.core.timeline import Span
 
@@ -78,6 +78,78 @@ class Settings(_Setting, frozen=True):
     def blocks(self) -> frozenset[str]:
         """Key ids of blocked requesters."""
         return frozenset(entry.id for entry in self.blocked)
+
+
+class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
+    pass
+
+
+class Block(_Change, frozen=True, tag="block"):
+    """Hear nothing from this requester (kid)."""
+
+    requester: str
+
+
+class Unblock(_Change, frozen=True, tag="unblock"):
+    """Hear from this requester (kid) again."""
+
+    requester: str
+
+
+class PauseAll(_Change, frozen=True, tag="pause"):
+    """Turn all requests away until a time, or (None) until resumed."""
+
+    until: str | None
+
+
+class ResumeAll(_Change, frozen=True, tag="resume"):
+    """End the pause."""
+
+
+class SetDecline(_Change, frozen=True, tag="decline"):
+    """These rules instead of the ones there were."""
+
+    rules: DeclineRules
+
+
+class SetQuiet(_Change, frozen=True, tag="quiet"):
+    """These quiet hours instead, or none."""
+
+    hours: QuietHours | None
+
+
+Change = Block | Unblock | PauseAll | ResumeAll | SetDecline | SetQuiet
+"""One change of the settings, as `POST /api/settings` takes it; `do` names which."""
+
+
+def changed(settings: Settings, change: Change, *, agency: str, now_ns: int) -> tuple[Settings, dict[str, str | int]]:
+    """The settings after `change`, and what the log says of it. BadInput names what cannot be set like this.
+
+    `agency`: how the requester to block is known, for reading.
+    """
+    replace = msgspec.structs.replace
+    match change:
+        case Block(requester):
+            entry = Blocked(requester, agency, format_time(now_ns))
+            new = replace(settings, blocked=[*(b for b in settings.blocked if b.id != requester), entry])
+            said = {"change": "block", "requester": requester}
+        case Unblock(requester):
+            new = replace(settings, blocked=[b for b in settings.blocked if b.id != requester])
+            said = {"change": "unblock", "requester": requester}
+        case PauseAll(until):
+            new = replace(settings, paused=Pause(until))
+            said = {"change": "pause", "until": until or ""}
+            if until is not None and parse_time(until) <= now_ns:
+                raise BadInput("the pause would be over already; name a later time")
+        case ResumeAll():
+            new, said = replace(settings, paused=None), {"change": "resume"}
+        case SetDecline(rules):
+            new, said = replace(settings, decline=rules), {"change": "decline", "rules": to_json(rules).decode()}
+        case SetQuiet(hours):
+            words = f"{hours.start} to {hours.end} {hours.zone}" if hours else ""
+            new, said = replace(settings, quiet=hours), {"change": "quiet", "hours": words}
+    check_settings(new)
+    return new, dict(said)
 
 
 class _Asker(Protocol):

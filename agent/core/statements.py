@@ -40,6 +40,7 @@ class Kind(Enum):
     PAIRED = ("doorward.paired.v1", 4 * 1024)
     SESSION = ("doorward.session.v1", 4 * 1024)
     REQUESTER = ("doorward.requester.v1", 4 * 1024)
+    DIRECTORY = ("doorward.directory.v1", 512 * 1024)
     REQUEST = ("doorward.request.v1", 64 * 1024)
     WITHDRAWAL = ("doorward.withdrawal.v1", 4 * 1024)
     DECISION = ("doorward.decision.v1", 64 * 1024)

@@ -37,6 +37,7 @@ from agent.core.request import FootageRequest
 from agent.core.statements import Kind
 from agent.core.timeline import Span
 from agent.disclosure.bulletin import Bulletin
+from agent.disclosure.trusted import Trusted
 from agent.store import ledger as rows
 from agent.store.clips import ClipStore, clip_facts
 from agent.store.index import ClipRow
@@ -96,6 +97,7 @@ class Desk:
         home: Home,
         activity: Activity,
         bulletin: Bulletin,
+        trusted: Trusted,
         owners: Callable[[], OwnerSet | None],
         now: Callable[[], int],
         random: Callable[[int], bytes],
@@ -107,6 +109,7 @@ class Desk:
         self._home = home
         self._activity = activity
         self.bulletin = bulletin
+        self._trusted = trusted
         self._owners = owners
         self._now = now
         self._random = random
@@ -116,6 +119,7 @@ class Desk:
     def status(self) -> Status:
         """One line about everything."""
         count, used, oldest_ns = self._clips.index.totals()
+        directory = self._trusted.info()
         return Status(
             name=self._home.name,
             recording=self._activity.recording,
@@ -131,6 +135,8 @@ class Desk:
             owners=(self._ledger.owners() or b"").decode(),
             now=format_time(self._now()),
             troubles=self._activity.troubles,
+            paused=self._ledger.settings().is_paused(self._now()),
+            directory_expired=directory is not None and directory.expired,
         )
 
     def clips(self, start: str | None, end: str | None, limit: int) -> list[ClipSummary]:
@@ -192,6 +198,7 @@ class Desk:
             decision=row.decision.decode() if row.decision else None,
             receipt=transfer.receipt.decode() if transfer and transfer.receipt else None,
             delivered=None if delivered is None else format_time(delivered),
+            trusted=self._trusted.where(row.requester),
         )
 
     def _concerned(self, row: rows.RequestRow) -> list[ClipRow]:
@@ -266,6 +273,8 @@ class Desk:
         self, request: str, judged: Decision, decision: bytes, releases: list[bytes], now: int, clips: list[int]
     ) -> None:
         owner = statements.signer(Kind.DECISION, decision)
+        if judged.answer == "share" and self._trusted.where(judged.requester) is None:
+            raise Refused("not-trusted", "who asked is not among those you trust any more; nothing can be shared")
         if judged.answer == "decline":
             self._ledger.decline(request, decision, owner, now)
             return

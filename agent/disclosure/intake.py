@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from agent.core import request as rules
 from agent.core import statements
@@ -25,6 +25,7 @@ from agent.core.statements import Kind
 from agent.core.timeline import Span
 from agent.core.withdrawal import judge_withdrawal
 from agent.disclosure.bulletin import Bulletin
+from agent.disclosure.trusted import Trusted
 from agent.store.index import Index
 from agent.store.ledger import Ledger, RequestRow
 
@@ -37,7 +38,7 @@ _UNSIGNED = frozenset({"too-large", "unknown-requester", "bad-signature"})
 
 
 class Intake:
-    """Judges requests for one home. `pinned`: requester kid → its statement, as bytes and as read.
+    """Judges requests for one home.
 
     `minute_of_day`: of UTC ns in an IANA zone, BadInput where that is unknown. `withdrawn` is called after a request
     that may be on its way out was taken back. What one requester, and all together, can keep from being evicted is a
@@ -49,7 +50,7 @@ class Intake:
         ledger: Ledger,
         index: Index,
         home: tuple[float, float],
-        pinned: Mapping[str, tuple[bytes, RequesterStatement]],
+        trusted: Trusted,
         bulletin: Bulletin,
         now: Callable[[], int],
         minute_of_day: Callable[[int, str], int],
@@ -59,7 +60,7 @@ class Intake:
         self._ledger = ledger
         self._index = index
         self._home = home
-        self._pinned = dict(pinned)
+        self._trusted = trusted
         self._bulletin = bulletin
         self._now = now
         self._minute_of_day = minute_of_day
@@ -139,7 +140,7 @@ class Intake:
         return Circumstances(
             now_ns=now,
             home=self._home,
-            pinned={kid: statement for kid, (_, statement) in self._pinned.items()},
+            pinned={kid: statement for kid, (_, statement) in self._trusted.known().items()},
             blocked=settings.blocks(),
             paused=settings.is_paused(now),
             decline=settings.decline,
@@ -178,7 +179,7 @@ class Intake:
             requester=judged.requester.id,
             case_number=said.case_number,
             statement=token,
-            requester_statement=self._pinned[judged.requester.id][0],
+            requester_statement=self._trusted.known()[judged.requester.id][0],
             received_ns=now,
             from_ns=said.span.start_ns,
             to_ns=said.span.end_ns,

@@ -33,6 +33,8 @@ from agent.core.owner_api import (
     Requests,
     Session,
     SessionBody,
+    SettingsAnswer,
+    SettingsBody,
     Status,
 )
 from agent.core.release import (
@@ -56,6 +58,7 @@ from agent.core.sealing import (
     read_header,
 )
 from agent.core.sealing import unwrap_clip_key as unwrap
+from agent.core.settings import Change
 from agent.core.statements import Kind
 from agent.core.timeline import Span
 from agent.owner.key_file import PairedDoorbell
@@ -253,6 +256,14 @@ class OwnerSession:
     async def step(self, request: str, name: str) -> RequestRow:
         """undo, hold, resume or stop."""
         return await self.client.post(f"/api/requests/{request}/{name}", None, RequestRow)
+
+    async def settings(self) -> SettingsAnswer:
+        """What is set about requests, and who may ask."""
+        return await self.client.get("/api/settings", SettingsAnswer)
+
+    async def change(self, change: Change) -> SettingsAnswer:
+        """Make one change of the settings."""
+        return await self.client.post("/api/settings", SettingsBody(change), SettingsAnswer)
 
     async def fragments(self, opened: OpenedClip, span: Span | None, *, sound: bool) -> dict[Track, list[bytes]]:
         """Init segment and fragments of a clip's tracks, of `span` with its run-in; BadInput if no video is in it.

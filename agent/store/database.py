@@ -127,6 +127,9 @@ _MIGRATIONS = (
     DROP TABLE clips_before;
     CREATE TABLE leaving (sequence INTEGER PRIMARY KEY) STRICT;
     """,
+    """
+    CREATE TABLE directories (key TEXT PRIMARY KEY, version INTEGER NOT NULL, statement BLOB NOT NULL) STRICT;
+    """,
 )
 
 

@@ -16,6 +16,7 @@ from agent.core.audit import AuditEntry, Details
 from agent.core.consent import Event, State
 from agent.core.encoding import b64u, from_json, to_json
 from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
+from agent.core.identity import read_requester_statement
 from agent.core.settings import Settings
 from agent.store.database import waiting_for_the_disk
 
@@ -215,6 +216,23 @@ class Ledger:
             (requester,),
         ).fetchone()
         return bytes(row[0]) if row else None
+
+    def agency(self, requester: str) -> str | None:
+        """The name under which this requester asked here last."""
+        statement = self.requester_statement(requester)
+        return read_requester_statement(statement).agency if statement else None
+
+    def directory(self, key: str) -> bytes | None:
+        """The newest directory ever seen under this key (b64u)."""
+        row = self._db.execute("SELECT statement FROM directories WHERE key = ?", (key,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def put_directory(self, key: str, version: int, statement: bytes, now_ns: int) -> None:
+        """Take over a newer one."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO directories VALUES (?, ?, ?)", (key, version, statement))
+            details: Details = {"version": version, "hash": b64u(statements.digest(statement))}
+            self._append(now_ns, "directory-changed", details)
 
     # -- the owner's settings
 

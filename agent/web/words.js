@@ -135,6 +135,7 @@ const AUDIT = {
   "recording-paused": "Recording paused: the disk took nothing",
   "recording-resumed": "Recording went on: the disk works again",
   "owners-changed": "The phones that may open your clips changed",
+  "directory-changed": "The list of who may ask you was renewed",
   "request-received": "Somebody asked for video",
   "request-refused": "A request was turned away unanswered",
   prompted: "You were asked",

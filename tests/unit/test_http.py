@@ -10,19 +10,37 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.adapters.clock import minute_of_day
 from agent.adapters.http import BODY_LIMIT, OwnerServer
 from agent.adapters.owner_client import OwnerClient
 from agent.core import identity, statements
-from agent.core.encoding import b64u
+from agent.core.directory import read_directory, sign_directory
+from agent.core.encoding import b64u, format_time, from_b64u
 from agent.core.errors import BadInput, NotThere, Refused, Unavailable
 from agent.core.frame import Track
-from agent.core.owner_api import ClipSummary, Trouble
+from agent.core.owner_api import ClipSummary, DirectoryStatement, Status, Trouble
+from agent.core.settings import (
+    Block,
+    DeclineRules,
+    Pause,
+    PauseAll,
+    QuietHours,
+    ResumeAll,
+    SetDecline,
+    SetQuiet,
+    Settings,
+    Unblock,
+)
+from agent.core.statements import raw_public
 from agent.core.timeline import Span
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.desk import Desk, Home
 from agent.disclosure.doorkeeper import Doorkeeper
 from agent.disclosure.newcomers import Newcomers
+from agent.disclosure.preferences import Preferences
+from agent.disclosure.trusted import Trusted
 from agent.owner.key_file import PairedDoorbell
 from agent.owner.session import Choice, OwnerSession, pair, read_pairing
 from agent.setup import pairing_link
@@ -60,12 +78,18 @@ class Served:
             self.home.ledger, self.home.device, "Front door", "1", lambda: self.now, secrets.token_bytes
         )
         self.newcomers = Newcomers(self.home.ledger, self.home.device, lambda: self.now, lambda: None)
+        self.bulletin = Bulletin()
+        self.directory_key = Ed25519PrivateKey.generate()
+        self.trusted = Trusted(
+            self.home.ledger, [self.home.requester_statement], raw_public(self.directory_key), lambda: self.now
+        )
         place = Home("Front door", -71.0, 42.0, 30 * SECOND)
         self.desk = Desk(
-            self.home.ledger, self.home.clips, self.home.keeper(), self.home.device, place, self.activity, Bulletin(),
-            self.doorkeeper.owner_set, lambda: self.now, secrets.token_bytes,
+            self.home.ledger, self.home.clips, self.home.keeper(), self.home.device, place, self.activity,
+            self.bulletin, self.trusted, self.doorkeeper.owner_set, lambda: self.now, secrets.token_bytes,
         )  # fmt: skip
-        self.server = OwnerServer(self.doorkeeper, self.newcomers, self.desk, lambda: None)
+        self.preferences = Preferences(self.home.ledger, self.trusted, self.bulletin, lambda: self.now, minute_of_day)
+        self.server = OwnerServer(self.doorkeeper, self.newcomers, self.desk, self.preferences, lambda: None)
         self.url = ""
 
     def session(self, client: OwnerClient) -> OwnerSession:
@@ -100,6 +124,9 @@ CLOSED = [
     ("POST", "/api/requests/x/hold"),
     ("POST", "/api/requests/x/resume"),
     ("POST", "/api/requests/x/stop"),
+    ("GET", "/api/settings"),
+    ("POST", "/api/settings"),
+    ("GET", "/api/directory"),
 ]
 
 
@@ -327,3 +354,103 @@ async def test_what_was_promised_is_deleted_only_after_the_yes_was_taken_back(se
         await session.step(request.id, "undo")
         await session.delete(row.id)
         assert (await session.request(request.id))[0].clips == []
+
+
+async def test_settings_are_changed_in_a_session_and_the_log_names_whose(served: Served) -> None:
+    async with OwnerClient(served.url) as client:
+        session = served.session(client)
+        await session.open()
+        police = served.home.requester.kid
+        (known,) = (await session.settings()).requesters
+        assert (known.id, known.via) == (police, "pinned")
+        assert not (await client.get("/api/status", Status)).paused
+        answer = await session.change(PauseAll(None))
+        assert answer.settings.paused == Pause(None)
+        assert (await client.get("/api/status", Status)).paused
+        await session.change(PauseAll(format_time(served.now + 3600 * SECOND)))
+        served.now += 3600 * SECOND
+        assert not (await client.get("/api/status", Status)).paused
+        await session.change(ResumeAll())
+        await session.change(SetDecline(DeclineRules(["noise"], 60, ["contact"])))
+        await session.change(SetQuiet(QuietHours("22:00", "07:00", "Etc/UTC")))
+        await session.change(Block(police))
+        settings = (await session.settings()).settings
+        assert settings.paused is None
+        assert settings.decline == DeclineRules(["noise"], 60, ["contact"])
+        assert [(b.id, b.agency) for b in settings.blocked] == [(police, "Springfield Police")]
+        assert (await session.change(Unblock(police))).settings.blocked == []
+        notes = [e for e in served.home.ledger.entries() if e.what == "settings-changed"]
+        assert len(notes) == 7
+        assert all(f'"owner":"{served.home.owner.kid}"' in note.details for note in notes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"do": "pause", "until": "2020-01-01T00:00:00Z"},
+        {"do": "pause", "until": "tomorrow"},
+        {"do": "block", "requester": "AAAAAAAAAAAAAAAAAAAAAA"},
+        {"do": "block", "requester": "x"},
+        {"do": "decline", "rules": {"lacking": ["message"]}},
+        {"do": "decline", "rules": {"lacking": ["contact", "contact"]}},
+        {"do": "decline", "rules": {"incidents": [" "]}},
+        {"do": "decline", "rules": {"incidents": ["x"] * 33}},
+        {"do": "decline", "rules": {"longer_than_min": 5}},
+        {"do": "decline", "rules": {"approve": True}},
+        {"do": "quiet", "hours": {"start": "22:00", "end": "22:00", "zone": "Etc/UTC"}},
+        {"do": "quiet", "hours": {"start": "24:00", "end": "07:00", "zone": "Etc/UTC"}},
+        {"do": "quiet", "hours": {"start": "22:00", "end": "07:00", "zone": "Mars/Olympus"}},
+        {"do": "quiet", "hours": {"start": "22:00", "end": "07:00", "zone": "../../etc/passwd"}},
+        {"do": "approve"},
+    ],
+)
+async def test_what_cannot_be_set_is_refused_and_changes_nothing(served: Served, change: dict[str, object]) -> None:
+    async with OwnerClient(served.url) as client:
+        session = served.session(client)
+        await session.open()
+        headers = {"Authorization": f"Bearer {client.token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as http,
+            http.post(f"{served.url}/api/settings", json={"change": change}) as answer,
+        ):
+            assert answer.status in (400, 404)
+            assert "\n" not in (await answer.json())["error"]["text"]
+        assert (await session.settings()).settings == Settings()
+        assert not [e for e in served.home.ledger.entries() if e.what == "settings-changed"]
+
+
+async def test_blocking_declines_what_waits_and_lets_its_clips_go(served: Served) -> None:
+    clip = served.home.record_clip(NOW - 60 * SECOND)
+    row, _ = served.home.admit(Span(NOW - 900 * SECOND, NOW))
+    async with OwnerClient(served.url) as client:
+        session = served.session(client)
+        await session.open()
+        await session.change(Block(served.home.requester.kid))
+        (shown,) = await session.requests()
+    assert (shown.id, shown.state, shown.declined_by) == (row.id, "declined", "blocked")
+    found = served.home.clips.index.by_id(clip.id)
+    assert found is not None
+    assert not found.held
+
+
+async def test_nothing_is_shared_with_who_is_not_trusted_any_more(served: Served) -> None:
+    """Listed when it asked, taken out of the directory since: a no is still taken, a yes is not."""
+    home = served.home
+    home.record_clip(NOW - 60 * SECOND)
+    row, _ = home.admit(Span(NOW - 900 * SECOND, NOW))
+    served.trusted._pinned = {}
+    for version, listed in ((1, [home.requester_statement]), (2, [])):
+        token = sign_directory(
+            "County", version, listed, served.directory_key, now_ns=NOW, life_ns=30 * 86_400 * SECOND
+        )
+        served.trusted.offer(token)
+    async with OwnerClient(served.url) as client:
+        session = served.session(client)
+        await session.open()
+        assert (await session.request(row.id))[0].trusted is None
+        answer = await client.get("/api/directory", DirectoryStatement)
+        assert read_directory(answer.statement.encode(), from_b64u(answer.key, 32)).said.version == 2
+        with pytest.raises(Refused) as refused:
+            await session.share(row.id, [], sound=False)
+        assert refused.value.reason == "not-trusted"
+        assert (await session.decline(row.id)).state == "declined"

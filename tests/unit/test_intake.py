@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.core import identity
 from agent.core.consent import State
 from agent.core.settings import Blocked, DeclineRules, Pause, QuietHours, Settings
 from agent.core.timeline import Span
 from agent.core.withdrawal import sign_withdrawal
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.intake import REFUSALS_NOTED_AN_HOUR, Intake
+from agent.disclosure.trusted import Trusted
 from tests.household import HOME, NOW, SECOND, Household, new_keys
 
 
@@ -24,12 +24,12 @@ class Door:
         self.now = NOW
         self.clip = self.home.record_clip(NOW - 60 * SECOND)
         statement = self.home.requester_statement
-        pinned = {self.home.requester.kid: (statement, identity.read_requester_statement(statement))}
+        self.trusted = Trusted(self.home.ledger, [statement], None, lambda: self.now)
         self.withdrawals = 0
         self.told = Bulletin()
         self.intake = Intake(
-            self.home.ledger, self.home.clips.index, HOME, pinned, self.told, lambda: self.now, self.minute_of_day,
-            self.withdrawn, 10**9,
+            self.home.ledger, self.home.clips.index, HOME, self.trusted, self.told, lambda: self.now,
+            self.minute_of_day, self.withdrawn, 10**9,
         )  # fmt: skip
 
     def withdrawn(self) -> None:
@@ -118,7 +118,7 @@ def test_a_withdrawn_request_lets_its_clips_go_and_cannot_be_withdrawn_twice(doo
 
 def test_who_is_no_longer_trusted_may_still_withdraw(door: Door) -> None:
     asked = ask(door)
-    door.intake._pinned.clear()
+    door.intake._trusted = Trusted(door.home.ledger, [], None, lambda: door.now)
     take_back(door, asked)
     assert state(door, asked) is State.WITHDRAWN
 
