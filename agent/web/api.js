@@ -23,6 +23,7 @@ const SILENCE_MS = 45_000; // the doorbell says something every 15 s
 const problem = atLeast({ error: atLeast({ reason: anyText, text: anyText }) });
 const challengeAnswer = atLeast({ challenge: bytesText(32) });
 const sessionAnswer = atLeast({ token: bytesText(32) });
+const ownersOnly = atLeast({ owners: anyText });
 const changed = atLeast({ what: anyText });
 
 /**
@@ -102,6 +103,14 @@ export class Session {
     fromB64u(token, 32);
     this.#token = token;
     return token;
+  }
+
+  /**
+   * The owner set in force.
+   * @returns {Promise<string>} statement
+   */
+  async ownersNow() {
+    return (await this.get("/api/status", ownersOnly)).owners;
   }
 
   /**

@@ -254,7 +254,7 @@ export async function openClip(session, clip) {
   const hh = await sha256(bytes);
   if (said.clip !== clip || said.header !== b64u(hh)) throw new Corrupt("the manifest belongs to another clip");
   checkPlaces(detail.records, said.records);
-  const clipKey = await unwrap(head.recipients, hh, fromB64u(detail.wraps), doorbell.keys.opens);
+  const clipKey = await unwrap(head.recipients, hh, fromB64u(detail.wraps), doorbell);
   const prk = await hmac(hh, clipKey);
   clipKey.fill(0);
   const { records: places, summary } = detail;
@@ -265,11 +265,16 @@ export async function openClip(session, clip) {
  * @param {string[]} recipients kids
  * @param {Bytes} hh
  * @param {Bytes} wraps
- * @param {CryptoKeyPair} key X25519
+ * @param {import("./keystore.js").Doorbell} doorbell whose keys to try
  * @returns {Promise<Bytes>} the clip key
  */
-async function unwrap(recipients, hh, wraps, key) {
-  const publicKey = await rawPublic(key);
+async function unwrap(recipients, hh, wraps, doorbell) {
+  let key = doorbell.keys.opens;
+  let publicKey = await rawPublic(key);
+  if (doorbell.older && !recipients.includes(await keyId(publicKey))) {
+    key = doorbell.older.opens;
+    publicKey = await rawPublic(key);
+  }
   const kid = await keyId(publicKey);
   const at = recipients.indexOf(kid);
   if (at < 0)

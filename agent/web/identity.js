@@ -4,7 +4,7 @@
  */
 import { b64u, expand, formatTime, fromB64u, hmac, keyId, now, sha256, join, utf8 } from "./encoding.js";
 import { Corrupt, Refused } from "./errors.js";
-import { makeOpens } from "./kept_key.js";
+import { keepOpens, makeOpens } from "./kept_key.js";
 import { anyText, exactly, hash, id, list, readSigned, text, time, whole } from "./shape.js";
 import * as statements from "./statements.js";
 
@@ -75,16 +75,45 @@ export async function recoveryKeys(secret) {
 }
 
 /**
+ * The pair a recovery code stands for, to open what was recorded before and to sign its owner in again.
+ * @param {Bytes} secret 16 bytes
+ * @returns {Promise<OwnerKeys>}
+ */
+export async function recoveryPair(secret) {
+  const prk = await hmac(utf8("doorward recovery v1"), secret);
+  const opens = await expand(prk, utf8("opens"), 32);
+  const decides = await expand(prk, utf8("decides"), 32);
+  const signs = await privateOf("Ed25519", decides, false);
+  const raw = fromB64u(await publicOf("Ed25519", decides), 32);
+  const verifies = await crypto.subtle.importKey("raw", raw, { name: "Ed25519" }, true, ["verify"]);
+  const kept = await keepOpens(
+    (extractable) => privateOf("X25519", opens, extractable),
+    fromB64u(await publicOf("X25519", opens), 32),
+  );
+  opens.fill(0);
+  decides.fill(0);
+  return { ...kept, decides: { privateKey: signs, publicKey: verifies } };
+}
+
+/**
+ * @param {keyof typeof CURVES} curve
+ * @param {Bytes} seed
+ * @param {boolean} extractable
+ */
+async function privateOf(curve, seed, extractable) {
+  const lead = Uint8Array.from(PKCS8);
+  lead[11] = CURVES[curve];
+  const uses = /** @type {KeyUsage[]} */ (curve === "X25519" ? ["deriveBits"] : ["sign"]);
+  return crypto.subtle.importKey("pkcs8", join(lead, seed), { name: curve }, extractable, uses);
+}
+
+/**
  * @param {keyof typeof CURVES} curve
  * @param {Bytes} seed
  * @returns {Promise<string>} b64u
  */
 async function publicOf(curve, seed) {
-  const lead = Uint8Array.from(PKCS8);
-  lead[11] = CURVES[curve];
-  const uses = /** @type {KeyUsage[]} */ (curve === "X25519" ? ["deriveBits"] : ["sign"]);
-  const key = await crypto.subtle.importKey("pkcs8", join(lead, seed), { name: curve }, true, uses);
-  const jwk = await crypto.subtle.exportKey("jwk", key);
+  const jwk = await crypto.subtle.exportKey("jwk", await privateOf(curve, seed, true));
   return b64u(fromB64u(jwk.x ?? "", 32));
 }
 
@@ -95,6 +124,15 @@ async function publicOf(curve, seed) {
  */
 export function recoveryCode(secret) {
   return writeCode(secret, RECOVERY_CHECK);
+}
+
+/**
+ * The 16 bytes a recovery code stands for; Corrupt if it was mistyped.
+ * @param {string} typed
+ * @returns {Promise<Bytes>}
+ */
+export function readRecoveryCode(typed) {
+  return readCode(typed, RECOVERY_CHECK, "recovery code");
 }
 
 /**
@@ -138,7 +176,7 @@ async function readCode(typed, label, what) {
   const letters = typed.replace(/[\s-]/g, "").toUpperCase().replaceAll("O", "0").replace(/[IL]/g, "1");
   const values = [...letters].map((letter) => ALPHABET.indexOf(letter));
   if (values.length !== CODE_LETTERS || values.includes(-1)) {
-    throw new Corrupt(`a ${what} has seven groups of four letters and digits; compare it with what the doorbell shows`);
+    throw new Corrupt(`a ${what} has seven groups of four letters and digits; compare it with what was written down or shown`);
   }
   const bits = values.reduce((sum, value) => (sum << 5n) | BigInt(value), 0n);
   const secret = Uint8Array.from({ length: 16 }, (_, i) => Number((bits >> BigInt(12 + 8 * (15 - i))) & 0xffn));
@@ -169,6 +207,21 @@ export async function nextOwnerSet({ device, current, name, keys, recovery }) {
     recovery: [...(old ? old.recovery : []), recovery],
   };
   return statements.sign("owners", payload, keys.decides.privateKey, await keyId(fromB64u(mine.decides)));
+}
+
+/**
+ * The set after `current` with these owners and the same recovery, signed by somebody in `current`.
+ * @param {string} current statement
+ * @param {string} device kid
+ * @param {OwnerSet["owners"]} owners
+ * @param {CryptoKeyPair} decides
+ * @returns {Promise<string>} the statement
+ */
+export async function followingOwnerSet(current, device, owners, decides) {
+  const old = readOwnerSet(current, device);
+  const previous = b64u(await statements.digest(current));
+  const payload = { device, version: old.version + 1, issued: formatTime(now()), previous, owners, recovery: old.recovery };
+  return statements.sign("owners", payload, decides.privateKey, await keyId(await rawPublic(decides)));
 }
 
 /**

@@ -14,15 +14,37 @@ const X25519 = { name: "X25519" };
  * @returns {Promise<{opens: CryptoKeyPair, kept: Kept}>}
  */
 export async function makeOpens() {
-  const plain = /** @type {CryptoKeyPair} */ (await crypto.subtle.generateKey(X25519, false, ["deriveBits"]));
+  const generate = async (/** @type {boolean} */ extractable) =>
+    /** @type {CryptoKeyPair} */ (await crypto.subtle.generateKey(X25519, extractable, ["deriveBits"]));
+  const plain = await generate(false);
   if (canBeKept(plain.privateKey)) return { opens: plain, kept: plain };
-  // WebCrypto wraps only what is extractable; this handle is dropped at once, its bytes are never seen by the page.
-  const pair = /** @type {CryptoKeyPair} */ (await crypto.subtle.generateKey(X25519, true, ["deriveBits"]));
+  const pair = await generate(true);
+  return wrapped(pair.privateKey, new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey)));
+}
+
+/**
+ * The same for a key that is there already: `imported` gives it, extractable or not.
+ * @param {(extractable: boolean) => Promise<CryptoKey>} imported
+ * @param {Bytes} publicKey raw
+ * @returns {Promise<{opens: CryptoKeyPair, kept: Kept}>}
+ */
+export async function keepOpens(imported, publicKey) {
+  const privateKey = await imported(false);
+  if (!canBeKept(privateKey)) return wrapped(await imported(true), publicKey);
+  const pair = { privateKey, publicKey: await crypto.subtle.importKey("raw", publicKey, X25519, true, []) };
+  return { opens: pair, kept: pair };
+}
+
+/**
+ * WebCrypto wraps only what is extractable; this handle is dropped at once, its bytes are never seen by the page.
+ * @param {CryptoKey} privateKey
+ * @param {Bytes} publicKey
+ */
+async function wrapped(privateKey, publicKey) {
   const wrapping = await crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, false, ["wrapKey", "unwrapKey"]);
   const iv = crypto.getRandomValues(new Uint8Array(12));
-  const sealed = await crypto.subtle.wrapKey("pkcs8", pair.privateKey, wrapping, { name: "AES-GCM", iv });
-  const publicKey = await crypto.subtle.exportKey("raw", pair.publicKey);
-  const kept = { wrapping, iv, sealed: new Uint8Array(sealed), publicKey: new Uint8Array(publicKey) };
+  const sealed = await crypto.subtle.wrapKey("pkcs8", privateKey, wrapping, { name: "AES-GCM", iv });
+  const kept = { wrapping, iv, sealed: new Uint8Array(sealed), publicKey };
   return { opens: await takeOut(kept), kept };
 }
 

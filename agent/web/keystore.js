@@ -8,10 +8,13 @@ import { takeOut } from "./kept_key.js";
 /**
  * What this phone knows of a doorbell. `key`: its Ed25519 key, b64u. `owners`: the last owner set it followed.
  * `log`: the newest entry of the audit chain it has seen, or null. `askers`: who has asked, by key id.
- * @typedef {{id: string, key: string, keys: import("./identity.js").OwnerKeys, owners: string,
+ * `older`: a recovery code's key, for what was recorded before this phone came back with it.
+ * @typedef {{id: string, key: string, keys: import("./identity.js").OwnerKeys, owners: string, older: Older | null,
  *            log: {n: number, hash: string} | null,
  *            askers: Record<string, {agency: string, since: string}>}} Doorbell
  */
+
+/** @typedef {{opens: CryptoKeyPair, kept: import("./kept_key.js").Kept}} Older */
 
 const STORE = "doorbells";
 
@@ -52,7 +55,8 @@ async function within(mode, act) {
  */
 export async function remember(doorbell) {
   const { decides, kept } = doorbell.keys;
-  await within("readwrite", (store) => store.put({ ...doorbell, keys: { decides, kept } }));
+  const older = doorbell.older && { kept: doorbell.older.kept };
+  await within("readwrite", (store) => store.put({ ...doorbell, keys: { decides, kept }, older }));
 }
 
 /**
@@ -61,7 +65,9 @@ export async function remember(doorbell) {
  */
 export async function recall(id) {
   const found = await within("readonly", (store) => store.get(id));
-  return found && { ...found, keys: { ...found.keys, opens: await takeOut(found.keys.kept) } };
+  if (!found) return undefined;
+  const older = found.older ? { ...found.older, opens: await takeOut(found.older.kept) } : null;
+  return { ...found, keys: { ...found.keys, opens: await takeOut(found.keys.kept) }, older };
 }
 
 /**

@@ -12,6 +12,7 @@ import { h, s, trouble } from "./dom.js";
 import { count, moment, RECORDING, TROUBLE } from "./words.js";
 import { clipView } from "./views/clip.js";
 import { clipsView } from "./views/clips.js";
+import { inviteView } from "./views/invite.js";
 import { logView } from "./views/log.js";
 import { pairView } from "./views/pair.js";
 import { requestView } from "./views/request.js";
@@ -38,7 +39,7 @@ const VIEWS = {
   clips: (app, id) => (id ? clipView(app, id) : clipsView(app)),
   requests: (app, id) => (id ? requestView(app, id) : requestsView(app)),
   log: logView,
-  settings: settingsView,
+  settings: (app, id) => (id === "invite" ? inviteView(app) : settingsView(app)),
 };
 
 const ICONS = {

@@ -13,6 +13,12 @@ export const helloAnswer = atLeast({ device, owners: orNull(anyText), mac: hash 
 
 export const pairAnswer = atLeast({ paired: anyText, mac: hash });
 
+export const joiningState = atLeast({ expires: time, entry: orNull(anyText), mac: anyText });
+
+export const welcome = atLeast({ owners: orNull(anyText), mac: anyText });
+
+export const taken = atLeast({ paired: anyText });
+
 export const status = atLeast({
   name: anyText,
   recording: oneOf("waiting", "watching", "recording", "blind", "paused", "ended", "stopped"),

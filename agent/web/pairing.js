@@ -61,7 +61,7 @@ export async function join(greeting, name, recovery) {
   const keys = await identity.makeKeys();
   const { secret, id: device, key, owners: current } = greeting;
   const owners = await identity.nextOwnerSet({ device, current, name, keys, recovery });
-  const doorbell = { id: device, key: b64u(key), keys, owners, log: null, askers: {} };
+  const doorbell = { id: device, key: b64u(key), keys, older: null, owners, log: null, askers: {} };
   await remember(doorbell);
   const proof = b64u(await hmac(secret, utf8("doorward pair v1"), utf8(owners)));
   const answer = await callOpen("/api/pair", pairAnswer, { owners, mac: proof });

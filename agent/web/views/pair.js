@@ -4,11 +4,13 @@
 import { button, facts, h, trouble } from "../dom.js";
 import { Unavailable, words } from "../errors.js";
 import { recoveryCode, recoveryKeys } from "../identity.js";
+import { isInvitation } from "../joining.js";
 import { greet, join, readPairing } from "../pairing.js";
 import { grouped } from "../words.js";
+import { comeBackView, invitedView } from "./newcomer.js";
 
 /**
- * @param {{id: string, name: string, paired: boolean}} device
+ * @param {{id: string, key: string, name: string, paired: boolean}} device
  * @param {string} fragment of the pairing link; empty where the page was opened by its plain address
  * @param {(doorbell: import("../keystore.js").Doorbell) => Promise<void>} onPaired
  * @returns {HTMLElement}
@@ -38,11 +40,8 @@ export function pairView(device, fragment, onPaired) {
     if (device.paired) {
       show(
         h("h1", {}, "This doorbell has its phone"),
-        h(
-          "p",
-          {},
-          "It belongs to a phone already, and this browser has no key to it. Open this page in the browser you paired with.",
-        ),
+        h("p", {}, "This browser has no key to it. Open this page in the browser you paired with; or let that phone invite this one, in its settings, and open the link it makes."),
+        button({}, "I have my recovery code", () => node.replaceWith(comeBackView(device, nameOfDevice(), onPaired)), fail),
       );
       return;
     }
@@ -134,6 +133,7 @@ export function pairView(device, fragment, onPaired) {
     );
   };
 
+  if (isInvitation(fragment)) return invitedView(fragment, nameOfDevice(), onPaired);
   if (fragment) {
     show(h("h1", {}, "Finding your doorbell…"));
     tryCode(fragment).catch((error) => {

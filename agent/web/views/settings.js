@@ -1,7 +1,9 @@
 /** What there is to know of the doorbell and of who can open its clips. */
 import { fromB64u, keyId } from "../encoding.js";
-import { facts, h, trouble } from "../dom.js";
+import { button, facts, h, trouble } from "../dom.js";
+import { words } from "../errors.js";
 import { rawPublic, readOwnerSet } from "../identity.js";
+import { remove } from "../joining.js";
 import { bytes, count, grouped, moment } from "../words.js";
 
 /**
@@ -13,6 +15,7 @@ export async function settingsView(app) {
   const own = await keyId(await rawPublic(doorbell.keys.decides));
   const storage = h("div");
   const people = h("div");
+  let listed = "";
   const fill = async () => {
     const { status } = app;
     storage.replaceChildren(
@@ -25,9 +28,11 @@ export async function settingsView(app) {
         ["When full", "the oldest clips make room, except those kept for a request"],
       ),
     );
+    if (status.owners === listed) return; // a question that is being asked stays
+    listed = status.owners;
     const set = readOwnerSet(status.owners, doorbell.id);
     const owners = await Promise.all(
-      set.owners.map(async (owner) => ({ name: owner.name, kid: await keyId(fromB64u(owner.decides, 32)) })),
+      set.owners.map(async (owner) => ({ ...owner, kid: await keyId(fromB64u(owner.decides, 32)) })),
     );
     const codes = await Promise.all(set.recovery.map((code) => keyId(fromB64u(code.decides, 32))));
     people.replaceChildren(
@@ -41,7 +46,9 @@ export async function settingsView(app) {
       h(
         "ul",
         { class: "rows" },
-        ...owners.map(({ name, kid }) => person(kid === own ? `${name} (this phone)` : name, kid)),
+        ...owners.map(({ name, kid, decides }) =>
+          kid === own ? person(`${name} (this phone)`, kid) : person(name, kid, takeOut(app, name, decides)),
+        ),
         ...codes.map((kid, i) => person(codes.length > 1 ? `Recovery code ${i + 1}` : "Recovery code", kid)),
       ),
       h(
@@ -49,6 +56,7 @@ export async function settingsView(app) {
         { class: "quiet" },
         "Clips are locked to these and to nothing else. The doorbell itself cannot open them.",
       ),
+      h("p", {}, h("a", { class: "button", href: "#/settings/invite" }, "Let another phone in")),
     );
   };
   await fill();
@@ -74,7 +82,27 @@ export async function settingsView(app) {
 /**
  * @param {string} name
  * @param {string} kid
+ * @param {HTMLElement} [more]
  */
-function person(name, kid) {
-  return h("li", { class: "row" }, h("strong", {}, name), h("span", { class: "kid" }, grouped(kid)));
+function person(name, kid, more) {
+  return h("li", { class: "row" }, h("strong", {}, name), h("span", { class: "kid" }, grouped(kid)), more);
+}
+
+/**
+ * @param {import("../main.js").App} app
+ * @param {string} name
+ * @param {string} decides its key
+ */
+function takeOut(app, name, decides) {
+  const place = h("div", { class: "buttons" });
+  const fail = (/** @type {unknown} */ error) => place.replaceChildren(trouble(words(error)));
+  const sure = () =>
+    place.replaceChildren(
+      h("p", {}, `“${name}” will see nothing new and decide nothing. What it could open before, it can still open.`),
+      button({ class: "primary" }, "Take it out", () => remove(app.session, app.status.owners, decides), fail),
+      button({}, "Keep it", () => place.replaceChildren(first), fail),
+    );
+  const first = button({ class: "small" }, "Take out…", sure, fail);
+  place.append(first);
+  return place;
 }
