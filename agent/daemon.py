@@ -47,6 +47,8 @@ from agent.store.state import StateDirectory, WriterLock
 
 log = logging.getLogger(__name__)
 
+_TOLD_EVERY_CLIPS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -167,7 +169,7 @@ class Doorbell:
     def _build(self, opened: Opened) -> None:
         config, db = self._config, opened.db
         clips = ClipStore(Ring(opened.state.ring), db, opened.device)
-        recovery = clips.recover()
+        recovery = clips.recover(_tell_recovery)
         for problem in recovery.unreadable:
             log.error("%s; 'doorward check' says more", problem)
         self._ledger = Ledger(db)
@@ -241,6 +243,11 @@ class Doorbell:
         doorbell = self._config.doorbell
         requests = request_topic(cell_of(doorbell.latitude, doorbell.longitude))
         await self._talk.run(self._config.broker.url, requests, self._intake, self._sending)
+
+
+def _tell_recovery(done: int, clips: int) -> None:
+    if done % _TOLD_EVERY_CLIPS == 0:
+        log.warning("the index was lost or is far behind: %d of %d clips are read from the ring", done, clips)
 
 
 def _first_purposeful(group: BaseExceptionGroup[BaseException]) -> BaseException:

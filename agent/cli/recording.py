@@ -15,6 +15,7 @@ from agent.adapters import clock
 from agent.adapters.explain_film import ExplainFilm
 from agent.adapters.replay import Pace, ReplaySource
 from agent.cli.output import options, report
+from agent.cli.stored import reading_progress
 from agent.cli.tables import clip_table
 from agent.core import identity, motion_explain, statements
 from agent.core.encoding import format_time, parse_time
@@ -152,7 +153,8 @@ def _record(
 ) -> RecorderReport:
     ledger = Ledger(opened.db)
     store = ClipStore(Ring(opened.state.ring), opened.db, opened.device)
-    store.recover()
+    with reading_progress() as progress:
+        store.recover(progress)
     token = owner_set_in_force(ledger)
     owners = identity.read_owner_set(token, device_id(opened.device))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from agent.adapters.clock import utc_ns
@@ -91,8 +92,18 @@ def check(context: click.Context, mend: bool) -> None:
 def _repair(state: StateDirectory) -> list[str]:
     with WriterLock(state, "check --repair"):
         opened = open_state(state, utc_ns(), bytes, make_recovery=False)
-        with contextlib.closing(opened.db):
-            return repair(ClipStore(Ring(state.ring), opened.db, opened.device), opened.device)
+        store = ClipStore(Ring(state.ring), opened.db, opened.device)
+        with contextlib.closing(opened.db), reading_progress() as progress:
+            return repair(store, opened.device, progress)
+
+
+@contextlib.contextmanager
+def reading_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error for reading the ring; nobody sees it where that is quick."""
+    columns = (TextColumn("reading the ring"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("")
+        yield lambda done, clips: shown.update(task, completed=done, total=clips)
 
 
 def _look(state: StateDirectory) -> tuple[list[Finding], int]:

@@ -7,8 +7,8 @@ The invariants, by name: docs/design/storage.md.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -96,6 +96,10 @@ class Checker:
     def _clip(self, sequence: int, clip: ClipFile, *, in_the_making: bool) -> Iterator[Finding]:
         if read_header(clip.header).sequence != sequence:
             yield Finding("R2 a clip lies under its own number", f"{clip.path} holds another clip", mendable=False)
+        if clip.manifest is None and self._ring.damaged_within(clip):
+            text = f"{clip.path} is damaged {clip.good_bytes} bytes from its beginning; the rest of it is kept"
+            yield Finding("R7 no frame is damaged before a whole one", text, mendable=False)
+            return
         if clip.manifest is None:
             # The newest may be in the making, or have been when power was lost: the next start closes it as cut.
             if not in_the_making:
@@ -178,25 +182,36 @@ def _facts(row: object) -> tuple[object, ...]:
     return tuple(getattr(row, name) for name in names)
 
 
-def repair(store: ClipStore, device: Ed25519PrivateKey) -> list[str]:
+def repair(
+    store: ClipStore, device: Ed25519PrivateKey, progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> list[str]:
     """Mend what can be mended: close cut-off clips, write the index anew from the ring. Nothing sealed is deleted.
 
-    Returns what was done, in words. The caller holds the state directory's lock.
+    Returns what was done, in words. `progress` hears of each clip, of how many there are. The caller holds the state
+    directory's lock.
     """
-    found = store.recover()
+    found = store.recover(progress)
     done = [f"clip {row.sequence} was cut off and is closed now" for row in found.mended]
     left = {row.sequence: row for row in store.index.all()}
-    for sequence in store.ring.sequences():
+    sequences = list(store.ring.sequences())
+    for number, sequence in enumerate(sequences, 1):
+        progress(number, len(sequences))
         row = left.pop(sequence, None)
         try:
-            should = describe(sequence, store.ring.recover(sequence, store.sign_cut), device.public_key())
+            clip = store.ring.recover(sequence, store.sign_cut)
+            should = describe(sequence, clip, device.public_key())
         except (Corrupt, Refused) as e:
             done.append(f"clip {sequence} was left as it is: {e}")
             continue
+        if clip.manifest is None:
+            done.append(f"clip {sequence} was left as it is: it is damaged in the middle")
+            should = replace(should, state="cut")
         if row is None or _facts(row) != _facts(should):
             store.index.put(should)
             done.append(f"clip {sequence} is in the index as the ring has it")
     for sequence in left:
         store.index.remove(sequence)
         done.append(f"clip {sequence}, which is not in the ring, is out of the index")
+    if store.index.sum_up():
+        done.append("the sum of the index is right again")
     return done

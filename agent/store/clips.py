@@ -6,9 +6,9 @@ Owns the order of things: the ring first, the index after it. What leaves the ri
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -91,13 +91,18 @@ class ClipStore:
         """Whether the disk takes something now; OSError or Unavailable says what is wrong."""
         self.ring.probe()
 
-    def recover(self) -> Recovery:
-        """Close what a crash left open, and index what the ring holds beyond the index."""
+    def recover(self, progress: Callable[[int, int], None] = lambda _done, _all: None) -> Recovery:
+        """Close what a crash left open, and index what the ring holds beyond the index.
+
+        That is one clip, or all of them where the index is lost: `progress` hears of each, of how many there are.
+        """
         self.forget(self.index.leaving())
         last = self.index.last_sequence()
         beyond = (sequence for sequence in self.ring.sequences_from(last) if sequence > last)
         found = Recovery()
-        for sequence in sorted({*self.index.unfinished(), *beyond}):
+        todo = sorted({*self.index.unfinished(), *beyond})
+        for done, sequence in enumerate(todo, 1):
+            progress(done, len(todo))
             if self.ring.path(sequence).exists():
                 self._recover_one(sequence, found)
             else:
@@ -115,6 +120,9 @@ class ClipStore:
             else:
                 found.unreadable.append(str(e))  # left where it is: 'doorward check' names it
             return
+        if clip.manifest is None:
+            row = replace(row, state="cut")  # up to the damage it can be opened; what lies behind is kept as well
+            found.unreadable.append(f"{clip.path} is damaged {clip.good_bytes} bytes from its beginning")
         self.index.put(row)
         found.mended.append(row)
 

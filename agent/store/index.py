@@ -158,6 +158,15 @@ class Index:
         row = self._db.execute("SELECT clips, bytes FROM ended").fetchone()
         return int(row[0]), int(row[1])
 
+    def sum_up(self) -> bool:
+        """Count `ended` anew; whether it was wrong."""
+        before = self.ended()
+        self._db.execute(
+            "UPDATE ended SET (clips, bytes) = "
+            "(SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM clips WHERE state != 'recording')"
+        )
+        return self.ended() != before
+
     def totals(self) -> tuple[int, int, int | None]:
         """(clips, bytes, start of the oldest in UTC ns or None)."""
         clips, size = self.ended()

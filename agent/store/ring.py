@@ -7,6 +7,7 @@ reads and writes is sealed already. The ring is the truth; the database's index 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import struct
 import zlib
@@ -234,11 +235,15 @@ class Ring:
     def recover(self, sequence: int, sign_cut: Callable[[ClipFile], bytes]) -> ClipFile:
         """Cut a clip without a manifest back to its last whole frame and append the manifest `sign_cut` makes.
 
-        A clip that has its manifest is returned as it is. Corrupt if the preamble is unusable (power was lost before
-        the first record: there is nothing to keep).
+        A clip that has its manifest is returned as it is, its records' bodies unread. Corrupt if the preamble is
+        unusable (power was lost before the first record: there is nothing to keep). A clip with whole frames behind
+        damaged ones is no torn tail: it is returned without a manifest, and nothing is cut off.
         """
-        clip = self.read(sequence)
+        clip = self.layout(sequence)
         if clip.manifest is not None:
+            return clip
+        clip = self.read(sequence)
+        if clip.manifest is not None or self.damaged_within(clip):
             return clip
         manifest = sign_cut(clip)
         frame = _MANIFEST_MAGIC + _U32.pack(len(manifest)) + manifest
@@ -249,6 +254,30 @@ class Ring:
             file.flush()
             os.fsync(file.fileno())
         return self.read(sequence)
+
+    def damaged_within(self, clip: ClipFile) -> bool:
+        """Whether a whole frame lies behind the first damaged byte: what was cut off in writing has none there."""
+        if not clip.damaged:
+            return False
+        names = (b"DWRC" + header_hash(clip.header), _MANIFEST_MAGIC)
+        with open(clip.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            at = clip.good_bytes
+            while (at := min((n for n in (data.find(name, at + 1) for name in names) if n > 0), default=0)) > 0:
+                if _whole_frame_at(data, at):
+                    return True
+        return False
+
+
+def _whole_frame_at(data: mmap.mmap, at: int) -> bool:
+    if data[at : at + 4] == _MANIFEST_MAGIC:
+        length = 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+    else:
+        try:
+            length = parse_record(data[at : at + RECORD_HEADER_BYTES]).total_bytes
+        except Corrupt:
+            return False  # the name of a frame, and no frame behind it
+    end = at + length
+    return end + 4 <= len(data) and data[end : end + 4] == _U32.pack(zlib.crc32(data[at:end]))
 
 
 def _read_clip(path: Path, *, with_digests: bool) -> ClipFile:

@@ -209,3 +209,43 @@ def test_a_missing_or_foreign_state_directory_is_said_clearly(tmp_path: Path) ->
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(Corrupt, match="newer Doorward"):
         connect(newer)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_damage_in_the_middle_costs_no_record_behind_it(home: Household, closed: bool) -> None:
+    """A record's header is damaged, so that its length is not known: nothing behind it may be cut off."""
+    home.record_clip()
+    clip = home.begin_clip(NOW + 60 * SECOND)
+    clip.add_init(Track.VIDEO, b"init")
+    ends = [clip.row.bytes]
+    for n in range(5):
+        clip.add(Track.VIDEO, Fragment(b"x" * 900, True, n * SECOND, SECOND))
+        ends.append(clip.row.bytes)
+    if closed:
+        clip.close([(0, SECOND)], [], [])
+    else:
+        clip.abandon()
+    path = home.clips.ring.path(2)
+    damaged = bytearray(path.read_bytes())
+    damaged[ends[2] + 65] ^= 0xFF
+    path.write_bytes(bytes(damaged))
+    home.db.execute("DELETE FROM clips")
+    done = repair(home.clips, home.device)
+    assert any("damaged in the middle" in line for line in done)
+    assert path.read_bytes() == bytes(damaged), "left as it was, byte for byte"
+    assert findings(home) == ["R7"]
+    row = home.clips.index.by_sequence(2)
+    assert row is not None
+    assert (row.state, row.records, row.bytes) == ("cut", 3, ends[2]), "what lies before the damage can be opened"
+
+
+def test_a_start_hears_how_far_reading_the_ring_has_come(home: Household) -> None:
+    for n in range(3):
+        home.record_clip(NOW + n * 60 * SECOND)
+    before = list(home.clips.index.all())
+    home.db.execute("DELETE FROM clips")
+    heard: list[tuple[int, int]] = []
+    home.clips.recover(lambda done, clips: heard.append((done, clips)))
+    assert heard == [(1, 3), (2, 3), (3, 3)]
+    assert list(home.clips.index.all()) == before
+    assert home.clips.index.ended() == (3, sum(row.bytes for row in before))
