@@ -115,7 +115,7 @@ class ClipStore:
             row = describe(sequence, clip, self._device.public_key())
         except (Corrupt, Refused) as e:
             self.index.remove(sequence)
-            if self.ring.path(sequence).stat().st_size < self.ring.SMALLEST_RECORD_END:
+            if not self.ring.holds_frames(sequence):
                 self.ring.delete(sequence)  # cut off inside its preamble: no record was ever acknowledged in it
             else:
                 found.unreadable.append(str(e))  # left where it is: 'doorward check' names it

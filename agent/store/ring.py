@@ -21,7 +21,6 @@ from agent.core.frame import Track
 from agent.core.sealing import (
     HEADER_LIMIT,
     RECORD_HEADER_BYTES,
-    RECORD_OVERHEAD_BYTES,
     RECORDS_LIMIT,
     WRAP_BYTES,
     RecordHeader,
@@ -34,6 +33,7 @@ from agent.core.statements import Kind
 from agent.store.durable import sync_directory
 
 _MAGIC = b"DWCLIP\x00\x01"
+_RECORD_MAGIC = b"DWRC"
 _MANIFEST_MAGIC = b"DWMF"
 _U32 = struct.Struct(">I")
 _CLIPS_A_DIRECTORY = 1000
@@ -173,9 +173,6 @@ class ClipReader:
 class Ring:
     """The clip files below one directory, named by sequence number."""
 
-    # Below this size a file cannot hold a whole preamble and a record behind it.
-    SMALLEST_RECORD_END = _HEADER_AT + WRAP_BYTES + RECORD_OVERHEAD_BYTES
-
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
@@ -255,11 +252,19 @@ class Ring:
             os.fsync(file.fileno())
         return self.read(sequence)
 
+    def holds_frames(self, sequence: int) -> bool:
+        """Whether anything in the file looks like a record or a manifest, whatever became of its beginning."""
+        path = self.path(sequence)
+        if path.stat().st_size == 0:
+            return False
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return data.find(_RECORD_MAGIC) >= 0 or data.find(_MANIFEST_MAGIC) >= 0
+
     def damaged_within(self, clip: ClipFile) -> bool:
         """Whether a whole frame lies behind the first damaged byte: what was cut off in writing has none there."""
         if not clip.damaged:
             return False
-        names = (b"DWRC" + header_hash(clip.header), _MANIFEST_MAGIC)
+        names = (_RECORD_MAGIC + header_hash(clip.header), _MANIFEST_MAGIC)
         with open(clip.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             at = clip.good_bytes
             while (at := min((n for n in (data.find(name, at + 1) for name in names) if n > 0), default=0)) > 0:
