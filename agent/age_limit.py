@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
 
 from agent.adapters import clock
+from agent.core.errors import Unavailable
 from agent.core.retention import Limits
 from agent.disclosure.bulletin import Bulletin
 from agent.setup import Opened
@@ -40,7 +40,7 @@ class AgeLimit:
             try:
                 if clock.synchronised() and await asyncio.to_thread(self.evict) > 0:
                     self._bulletin.tell("clips")
-            except (OSError, sqlite3.OperationalError) as e:
+            except (OSError, Unavailable) as e:
                 log.error("clips past the age limit could not be deleted, trying again in ten minutes: %s", e)
             await asyncio.sleep(_EVERY_S)
 

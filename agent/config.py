@@ -78,6 +78,12 @@ class Detector(_Section, frozen=True):
     model: str = "yolox-nano"
 
 
+class Button(_Section, frozen=True):
+    """The GPIO pin of the doorbell's button (BCM number), pressed: to ground; -1: none."""
+
+    pin: Annotated[int, Meta(ge=-1, le=27)] = -1
+
+
 class Notify(_Section, frozen=True):
     """What an owner is told of while it happens. `motion`: whatever moves, once a clip."""
 
@@ -131,6 +137,7 @@ class Config(_Section, frozen=True):
     audio: Audio = Audio()
     motion: Motion = Motion()
     detector: Detector = Detector()
+    button: Button = Button()
     notify: Notify = Notify()
     ring: RingSize = RingSize()
     broker: Broker = Broker()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from pathlib import Path
 
 from agent import __version__
 from agent.adapters import clock
+from agent.adapters.button import DoorbellButton
 from agent.adapters.directory_source import fetch_directory
 from agent.adapters.http import OwnerServer
+from agent.adapters.supervisor import Supervisor
 from agent.age_limit import AgeLimit
 from agent.broker_talk import BrokerTalk
 from agent.config import Config
@@ -44,6 +47,7 @@ from agent.store.keeping import Keeper, ring_limits
 from agent.store.ledger import Ledger
 from agent.store.ring import Ring
 from agent.store.state import StateDirectory, WriterLock
+from agent.watchdog import Heartbeat, Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +83,8 @@ class Doorbell:
         self._config = config
         self._pinned = pinned
         self._footage = footage
+        self._supervisor = Supervisor(os.environ)
+        self._heartbeat = Heartbeat(clock.boot_ns)
         self._may_record = asyncio.Event()
         self.bulletin = Bulletin()
         self._talk = BrokerTalk(self.bulletin)
@@ -126,6 +132,13 @@ class Doorbell:
 
     async def _serve(self, opened: Opened, ready: Callable[[Running], None]) -> None:
         self._build(opened)
+        with contextlib.ExitStack() as stack:
+            pin = self._config.button.pin
+            if pin >= 0:
+                stack.callback(DoorbellButton(pin, self.recorder.press, self.recorder.button_sticks).close)
+            await self._run_parts(opened, ready)
+
+    async def _run_parts(self, opened: Opened, ready: Callable[[Running], None]) -> None:
         self._note("started")
         newcomers = Newcomers(self._ledger, opened.device, clock.utc_ns, lambda: self.bulletin.tell("status"))
         server = OwnerServer(self.doorkeeper, newcomers, self.desk, self.preferences, self._paired)
@@ -143,17 +156,23 @@ class Doorbell:
                     group.create_task(self._intake.run()),
                     group.create_task(self._age_limit.run()),
                     group.create_task(self._renew_directory()),
+                    group.create_task(self._stay_awake()),
                 ]
+                self._watchdog.start()
+                self._supervisor.ready(self.recording)
                 ready(Running(f"http://{shown}:{port}", opened.recovery_code))
                 await self.stopped.wait()
+                self._supervisor.stopping()
                 self.recorder.stop()
                 if self._may_record.is_set():
                     await asyncio.wait([tasks[2]])
+                self._watchdog.stop()
                 for task in tasks:
                     task.cancel()
         except ExceptionGroup as group_error:
             raise _first_purposeful(group_error) from group_error
         finally:
+            self._watchdog.stop()
             self.recorder.stop()
             self._detecting.close()
             self._sending.close()
@@ -183,6 +202,7 @@ class Doorbell:
             self._detecting.sight,
             frozenset(config.notify.on),
         )  # fmt: skip
+        self._watchdog = Watchdog(self._supervisor, [self._heartbeat, self.recorder.heartbeat])
         self.doorkeeper = Doorkeeper(
             self._ledger, opened.device, config.doorbell.name, __version__, clock.utc_ns, secrets.token_bytes
         )
@@ -236,6 +256,17 @@ class Doorbell:
         where = self._config.requesters.directory
         if where:
             await self._trusted.keep_up(lambda: fetch_directory(where), lambda: self.bulletin.tell("status"))
+
+    async def _stay_awake(self) -> None:
+        """The event loop's own sign of life, and the line that 'systemctl status' shows."""
+        told = ""
+        while True:
+            self._heartbeat.beat("the event loop waits for something, most likely the disk")
+            status = "; ".join(trouble.text for trouble in self.troubles) or self.recording
+            if status != told:
+                self._supervisor.status(status[:1].upper() + status[1:])
+                told = status
+            await asyncio.sleep(1)
 
     async def _converse(self) -> None:
         if not self._config.broker.url:

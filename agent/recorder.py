@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _KEY_FRAMES_APART_NS = 120_000_000_000  # what lies farther behind a key frame is not kept: a clip has to begin with one
 _REPORT_LIMIT = 10_000
+RING = "ring"
 _NO_KEY_FRAME = "the source sent no key frame for two minutes; set it to one every second or two"
 
 
@@ -116,6 +117,8 @@ class Recorder:
         self._fragmenter = Fragmenter()
         self._key_ns: int | None = None  # when the last run began that decoding can begin with
         self._away = False
+        self._moment_ns = 0  # of the newest frame, or of what followed it
+        self._rang = False  # set by another thread
         self._passed_ns = 0  # time that passed while there was nothing to see
         self._report = RecorderReport()
         self._onlooker = Onlooker(sight)
@@ -134,6 +137,8 @@ class Recorder:
         try:
             for item in source:
                 self._take(item)
+                if self._rang:
+                    self._ring()
                 if stopped():
                     break
             self._finish()
@@ -142,6 +147,19 @@ class Recorder:
         finally:
             self._clipper.abandon()
         return self._report
+
+    def press(self) -> None:
+        """The doorbell's button was pressed. From any thread; what follows happens with the source's next item."""
+        self._rang = True
+
+    def _ring(self) -> None:
+        """A ring is worth a clip though nothing moved; where there is nothing to see it is only told."""
+        self._rang = False
+        if self._detector is not None and not self._away:
+            for event in self._segmenter.press(self._moment_ns):
+                self._apply(event)
+            self._onlooker.note(RING)
+        self._watcher.clip_shows(RING)
 
     def _take(self, item: SourceItem) -> None:
         if isinstance(item, EncodedPacket):
@@ -174,6 +192,7 @@ class Recorder:
         self._away = True
         self._take_runs(self._fragmenter.flush())
         self._passed_ns = max(self._passed_ns, away.time_ns)
+        self._moment_ns = self._passed_ns
         for event in self._segmenter.pass_time(self._passed_ns) if self._detector else []:
             self._apply(event)
         self._clipper.look_at_disk(away.time_ns)
@@ -185,6 +204,7 @@ class Recorder:
         if self._detector is None:
             height, width = frame.pixels.shape
             self._detector = MotionDetector((height, width), self._settings.motion)
+        self._moment_ns = frame.time_ns
         motion = self._detector.observe(frame)
         if self._explain is not None:
             self._explain(frame, motion, self._detector)

@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from agent.adapters import clock
@@ -27,7 +27,7 @@ from agent.core.retention import Limits
 from agent.core.timeline import TimeBase
 from agent.disclosure.bulletin import Bulletin
 from agent.onlooker import Sight
-from agent.recorder import Recorder, RecorderReport, RecorderSettings
+from agent.recorder import RING, Recorder, RecorderReport, RecorderSettings
 from agent.setup import Opened
 from agent.store.clips import ClipStore, owner_set_in_force
 from agent.store.database import connect
@@ -36,11 +36,13 @@ from agent.store.keeping import Keeper
 from agent.store.ledger import Ledger
 from agent.store.ring import Ring
 from agent.store.state import device_id
+from agent.watchdog import Heartbeat
 
 log = logging.getLogger(__name__)
 
 _CAMERA = "camera"
 _DISK = "disk"
+_BUTTON = "button"
 _REASON_LIMIT = 300
 _MOTION = "motion"
 
@@ -78,7 +80,10 @@ class RecorderThread:
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._state = "waiting"
+        self._lock = threading.Lock()  # of the troubles, which the button's thread tells of, too
         self._troubles: dict[str, Trouble] = {}
+        self._recorder: Recorder | None = None
+        self.heartbeat = Heartbeat(clock.boot_ns)
         self.moment_ns = 0
 
     @property
@@ -91,7 +96,8 @@ class RecorderThread:
     @property
     def troubles(self) -> list[Trouble]:
         """What keeps it from recording now."""
-        return list(self._troubles.values())
+        with self._lock:
+            return list(self._troubles.values())
 
     async def record(self, footage: Footage) -> RecorderReport:
         """Until the source ends or `stop`. A camera or a disk that fails is waited for, and said (`troubles`)."""
@@ -108,6 +114,21 @@ class RecorderThread:
         """End after the item at hand; the open clip is closed properly."""
         self._stop.set()
 
+    def press(self) -> None:
+        """The doorbell's button was pressed. From any thread."""
+        if self._recorder is not None and self._state in ("watching", "recording"):
+            self._recorder.press()
+        else:
+            self._clip = ""
+            self.clip_shows(RING)
+
+    def button_sticks(self, sticks: bool) -> None:
+        """The doorbell's button has been down for long, or is up again. From any thread."""
+        if sticks:
+            self._trouble(_BUTTON, "it has been down for half a minute; free it, or look whether its wires touch")
+        else:
+            self._mended(_BUTTON)
+
     def _record(self, footage: Footage) -> RecorderReport:
         with contextlib.closing(connect(self._opened.state.database, cache_only=True)) as db:
             store = ClipStore(Ring(self._opened.state.ring), db, self._opened.device)
@@ -119,11 +140,26 @@ class RecorderThread:
                 token = owner_set_in_force(ledger)
                 return identity.read_owner_set(token, device), statements.digest(token)
 
-            recorder = Recorder(
+            recorder = self._recorder = Recorder(
                 store, keeper, self._settings, owners, secrets.token_bytes, self, sight=self._sight,
                 patience=random.random,
             )  # fmt: skip
-            return recorder.record(footage.source(self._stop.is_set), footage.base(), self._stop.is_set)
+            source = self._beating(footage.source(self._stop.is_set))
+            try:
+                return recorder.record(source, footage.base(), self._stop.is_set)
+            finally:
+                self.heartbeat.rest()
+
+    def _beating(self, source: Iterable[SourceItem]) -> Iterator[SourceItem]:
+        """The same items, and between them a sign of life: whether it is the camera that is waited for, or the disk."""
+        items = iter(source)
+        while True:
+            self.heartbeat.beat("the camera hands over nothing and says nothing")
+            item = next(items, None)
+            if item is None:
+                return
+            self.heartbeat.beat("the recorder does not get done with a picture; the disk does not answer")
+            yield item
 
     def _set_state(self, state: str) -> None:
         self._state = state
@@ -178,15 +214,18 @@ class RecorderThread:
         self.moment_ns = source_ns
 
     def _trouble(self, part: str, text: str) -> None:
-        known = self._troubles.get(part)
-        if known is None or known.text != text:
+        with self._lock:
+            known = self._troubles.get(part)
+            if known is not None and known.text == text:
+                return
             since = known.since if known else format_time(clock.utc_ns())
-            self._troubles = {**self._troubles, part: Trouble(part, text, since)}
-            self._tell("status")
+            self._troubles[part] = Trouble(part, text, since)
+        self._tell("status")
 
     def _mended(self, part: str) -> None:
-        if part in self._troubles:
-            self._troubles = {name: trouble for name, trouble in self._troubles.items() if name != part}
+        with self._lock:
+            gone = self._troubles.pop(part, None)
+        if gone is not None:
             self._tell("status")
 
     def _note(self, what: str, details: Details) -> None:

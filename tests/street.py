@@ -69,6 +69,9 @@ class Recorded:
     def clip_ended(self, row: ClipRow) -> None: ...
     def moment(self, source_ns: int) -> None: ...
     def clip_shows(self, label: str) -> None: ...
+    def began(self, recorder: Recorder) -> None:
+        """Before the first item."""
+
     def source_lost(self, reason: str) -> None:
         self.source.append(reason)
 
@@ -97,6 +100,7 @@ class Recorded:
             self.home.clips, self.home.keeper(self.budget), settings, in_force, secrets.token_bytes, self,
             patience=self.patience,
         )  # fmt: skip
+        self.began(recorder)
         return recorder.record(street, TimeBase(0, NOW, Trust.REPLAYED), lambda: False)
 
     def pictures(self, row: ClipRow) -> list[int]:

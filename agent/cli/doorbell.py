@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import secrets
 import signal
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ def until_signalled(stopped: asyncio.Event) -> Iterator[None]:
 def run(context: click.Context) -> None:
     """Run the doorbell until it is stopped."""
     opts = options(context)
+    faulthandler.enable()  # where each thread was when systemd's watchdog ended a stuck process
     asyncio.run(_run(opts, opts.config))
 
 

@@ -96,7 +96,10 @@ class Intake:
     async def run(self) -> None:
         """Until cancelled: asks the owner what came in quiet hours, once they are over."""
         while True:
-            self.prompt_due()
+            try:
+                self.prompt_due()
+            except Unavailable as e:
+                log.error("requests that waited for the end of quiet hours wait on: %s", e)
             await asyncio.sleep(_QUIET_LOOK_S)
 
     def prompt_due(self) -> None:

@@ -126,6 +126,7 @@ export const RECORDING = {
 export const TROUBLE = {
   camera: "No picture from the camera",
   disk: "Recording is paused",
+  button: "The button sticks",
 };
 
 /** @type {Record<string, string>} */
