@@ -57,6 +57,7 @@ class SoundShelf:
         self._rate_hz = fmt.rate_hz
         self._kept: deque[_Kept] = deque()
         self._next: int | None = None  # of those kept, the first not in a run of the clip; None: no clip is recorded
+        self._zero_ns = 0
         self._cuts: deque[int] = deque()
         self._piece = 0
         self._piece_start_ns = 0
@@ -80,6 +81,7 @@ class SoundShelf:
         self._piece_packets += 1
         self._last_end_ns = self._place(self._piece_packets)
         self._kept.append(_Kept(packet.data, self._piece, start_ns, self._last_end_ns))
+        self._skip_early()
         runs = self._ready()
         if len(self._kept) > _MOST_KEPT:
             if self._next == 0:
@@ -94,8 +96,15 @@ class SoundShelf:
 
     def begin(self, zero_ns: int) -> None:
         """A clip begins with the picture shown at `zero_ns`; what begins before it does not belong to it."""
-        self._next = sum(1 for kept in self._kept if kept.start_ns < zero_ns)
+        self._next, self._zero_ns = 0, zero_ns
         self._cuts.clear()
+        self._skip_early()
+
+    def _skip_early(self) -> None:
+        while self._next is not None and self._next < len(self._kept):
+            if self._kept[self._next].start_ns >= self._zero_ns:
+                break
+            self._next += 1
 
     def cut(self, at_ns: int) -> list[SoundRun]:
         """A run of the clip's pictures begins at `at_ns`."""

@@ -14,8 +14,8 @@ import * as statements from "./statements.js";
 /** @typedef {import("./messages.js").RecordPlace} RecordPlace */
 
 /**
- * What to share of one clip: video records `first` to `last`, without sound.
- * @typedef {{clip: OpenedClip, first: number, last: number}} Choice
+ * What to share of one clip: video records `first` to `last`, and those of its sound where it was put in.
+ * @typedef {{clip: OpenedClip, first: number, last: number, sound?: {first: number, last: number} | null}} Choice
  */
 
 const LIFE_NS = 7n * 86_400n * NS_PER_S;
@@ -54,12 +54,29 @@ export function recordsFor(records, startNs, endNs) {
 }
 
 /**
+ * The sound of video records `first` to `last`, as far as it was asked for; null if there is none.
+ * @param {OpenedClip} clip
+ * @param {number} first
+ * @param {number} last
+ * @param {{fromNs: bigint, toNs: bigint}} asked
+ */
+export function soundOf(clip, first, last, { fromNs, toNs }) {
+  const places = clip.track("video");
+  const [startNs, endNs] = [BigInt(places[first].start_ns), BigInt(places[last].start_ns + places[last].duration_ns)];
+  const [from, to] = [fromNs - clip.startNs, toNs - clip.startNs];
+  return recordsFor(clip.track("audio"), startNs > from ? startNs : from, endNs < to ? endNs : to);
+}
+
+/**
  * @param {Choice} choice
  * @returns {Promise<Decision["clips"][number]>}
  */
-async function sharedClip({ clip, first, last }) {
+async function sharedClip({ clip, first, last, sound }) {
   const digest = b64u(await clip.spanDigest("video", first, last));
-  return { clip: clip.id, header: b64u(clip.hh), tracks: [{ track: "video", first, last, digest }] };
+  /** @type {Decision["clips"][number]["tracks"]} */
+  const tracks = [{ track: "video", first, last, digest }];
+  if (sound) tracks.push({ track: "audio", ...sound, digest: b64u(await clip.spanDigest("audio", sound.first, sound.last)) });
+  return { clip: clip.id, header: b64u(clip.hh), tracks };
 }
 
 /**

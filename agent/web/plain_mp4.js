@@ -9,30 +9,111 @@ import { Corrupt } from "./errors.js";
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {{size: number, decode: number, duration: number, offset: number, key: boolean}} Entry times in ticks */
 /** @typedef {{entries: Entry[], data: Bytes[]}} Chunk the samples of one fragment */
+/** @typedef {{init: Bytes, fragments: Bytes[]}} FilmSound */
+/** @typedef {{init: Bytes, rate: number, start: number, chunks: Chunk[], durations: number[]}} Heard `start`: in samples */
 
 const KEY_FLAGS = 0x02000000;
 const TRUN_AT = 68; // after moof, mfhd, traf, tfhd, tfdt as Doorward writes them
 const TABLE_AT = 88;
 const U32_MAX = 2 ** 32 - 1;
+const SOUND_TRUN_AT = 76; // behind a tfhd with duration and flags of every sample
+const SOUND_TABLE_AT = 96;
+const PACKET_SAMPLES = 1024;
 
 /**
  * The parts of the file, to be made a Blob of.
  * @param {Bytes} init
  * @param {Bytes[]} fragments the first of which begins with a key frame
+ * @param {FilmSound | null} [sound]
  * @returns {Bytes[]}
  */
-export function remux(init, fragments) {
+export function remux(init, fragments, sound = null) {
   const all = fragments.map(parseFragment);
   if (all.length === 0 || !all[0].entries[0].key) throw new Corrupt("this stretch does not begin with a whole picture");
   const zero = shownAt(all[0].entries[0]);
-  const chunks = all.map((chunk) => shown(chunk, zero)).filter((chunk) => chunk.entries.length > 0);
+  const pictures = all.map((chunk) => shown(chunk, zero)).filter((chunk) => chunk.entries.length > 0);
+  const timescale = timescaleOf(init);
+  const heard = sound && sound.fragments.length > 0 ? readSound(sound, zero, timescale) : null;
   const ftyp = box("ftyp", utf8("isom"), u32(0x200), utf8("isomiso2avc1mp41"));
+  // Stable: where both begin at once the pictures go first.
+  const chunks = [
+    ...pictures.map((chunk) => ({ chunk, ns: beginsNs(chunk, timescale) })),
+    ...(heard?.chunks ?? []).map((chunk) => ({ chunk, ns: beginsNs(chunk, heard?.rate ?? 1) })),
+  ]
+    .sort((a, b) => (a.ns < b.ns ? -1 : a.ns > b.ns ? 1 : 0))
+    .map(({ chunk }) => chunk);
   const sizes = chunks.map(({ entries }) => entries.reduce((sum, entry) => sum + entry.size, 0));
   const payload = sizes.reduce((sum, size) => sum + size, 0) + 8;
-  let at = ftyp.length + moov(init, chunks, sizes).length + 8;
+  let at = ftyp.length + moov(init, pictures, heard, new Map()).length + 8;
   if (at + payload > U32_MAX) throw new Corrupt("this stretch is too long for one file; choose less");
-  const offsets = sizes.map((size) => (at += size) - size);
-  return [ftyp, moov(init, chunks, offsets), u32(payload), utf8("mdat"), ...chunks.flatMap(({ data }) => data)];
+  const offsets = new Map(chunks.map((chunk, i) => [chunk, (at += sizes[i]) - sizes[i]]));
+  const head = [ftyp, moov(init, pictures, heard, offsets), u32(payload), utf8("mdat")];
+  return [...head, ...chunks.flatMap(({ data }) => data)];
+}
+
+/**
+ * @param {Chunk} chunk
+ * @param {number} timescale
+ */
+function beginsNs({ entries }, timescale) {
+  return (BigInt(entries[0].decode) * 1_000_000_000n) / BigInt(timescale);
+}
+
+/** @param {Bytes} init */
+function timescaleOf(init) {
+  const mvhd = find(inside(find(init, "moov")), "mvhd");
+  return new DataView(mvhd.buffer, mvhd.byteOffset).getUint32(28);
+}
+
+/**
+ * @param {FilmSound} sound
+ * @param {number} zero when the first picture is shown, in its ticks
+ * @param {number} timescale of the pictures
+ * @returns {Heard}
+ */
+function readSound({ init, fragments }, zero, timescale) {
+  const rate = timescaleOf(init);
+  const chunks = fragments.map(parseSound);
+  const entries = chunks.flatMap((chunk) => chunk.entries);
+  const durations = entries.map((entry, i) =>
+    i + 1 < entries.length ? entries[i + 1].decode - entry.decode : entry.duration,
+  );
+  if (durations.some((duration) => duration <= 0 || duration > U32_MAX)) {
+    throw new Corrupt("the parts of the sound are out of order");
+  }
+  const start = entries[0].decode - Math.floor((2 * zero * rate + timescale) / (2 * timescale));
+  return { init, rate, start, chunks, durations };
+}
+
+/**
+ * @param {Bytes} fragment
+ * @returns {Chunk}
+ */
+function parseSound(fragment) {
+  const view = new DataView(fragment.buffer, fragment.byteOffset, fragment.byteLength);
+  const count = fragment.length > SOUND_TABLE_AT ? view.getUint32(SOUND_TRUN_AT + 12) : 0;
+  const bodyAt = SOUND_TABLE_AT + 4 * count + 8;
+  if (
+    count === 0 ||
+    bodyAt > fragment.length ||
+    typeAt(fragment, SOUND_TRUN_AT + 4) !== "trun" ||
+    typeAt(fragment, bodyAt - 4) !== "mdat"
+  ) {
+    throw new Corrupt("a part of the sound is not in the form Doorward writes");
+  }
+  const entries = [];
+  const data = [];
+  let at = bodyAt;
+  let decode = Number(view.getBigUint64(SOUND_TRUN_AT - 8));
+  for (let row = SOUND_TABLE_AT; row < bodyAt - 8; row += 4) {
+    const size = view.getUint32(row);
+    entries.push({ size, decode, duration: PACKET_SAMPLES, offset: 0, key: true });
+    data.push(fragment.subarray(at, at + size));
+    at += size;
+    decode += PACKET_SAMPLES;
+  }
+  if (at !== fragment.length) throw new Corrupt("a part of the sound contradicts itself");
+  return { entries, data };
 }
 
 /**
@@ -100,10 +181,11 @@ function parseFragment(fragment) {
 /**
  * @param {Bytes} init
  * @param {Chunk[]} chunks
- * @param {number[]} offsets where each chunk lies in the file
+ * @param {Heard | null} heard
+ * @param {Map<Chunk, number>} offsets where each chunk lies in the file
  * @returns {Bytes}
  */
-function moov(init, chunks, offsets) {
+function moov(init, chunks, heard, offsets) {
   const entries = chunks.flatMap((chunk) => chunk.entries);
   const durations = entries.map((entry, i) =>
     i + 1 < entries.length ? entries[i + 1].decode - entry.decode : entry.duration,
@@ -111,25 +193,64 @@ function moov(init, chunks, offsets) {
   if (durations.some((duration) => duration < 0 || duration > U32_MAX)) {
     throw new Corrupt("the parts of the video are out of order");
   }
-  const total = durations.reduce((sum, duration) => sum + duration, 0);
   const end = entries.reduce((latest, entry) => Math.max(latest, shownAt(entry) + entry.duration), 0);
-  const length = end - shownAt(entries[0]);
+  // Edit lists count in the movie's ticks: with sound, those in which its beginning is exact.
+  const [timescale, ticks] = [timescaleOf(init), heard?.rate ?? timescaleOf(init)];
+  const length = Math.ceil(((end - shownAt(entries[0])) * ticks) / timescale);
   // Signed offsets confuse old players: they are raised to be positive, and an edit list takes it back.
   const lowest = entries.reduce((least, entry) => Math.min(least, entry.offset), Infinity);
   const raised = entries.map((entry) => entry.offset - lowest);
-  const old = inside(find(init, "moov"));
-  const trak = inside(find(old, "trak"));
-  const mdia = inside(find(trak, "mdia"));
+  const edits = raised[0] > 0 ? editList([length, raised[0]]) : new Uint8Array(0);
+  const places = chunks.map((chunk) => offsets.get(chunk) ?? 0);
+  const video = trak(init, "vmhd", tables(chunks, entries, durations, raised, places), edits, durations, length);
+  const mvhd = withDuration(find(inside(find(init, "moov")), "mvhd"), 32, length);
+  if (!heard) return box("moov", mvhd, video);
+  const total = heard.durations.reduce((sum, duration) => sum + duration, 0);
+  const latest = Math.max(length, heard.start + total);
+  const both = withDuration(mvhd, 32, latest);
+  const head = join(both.subarray(0, 28), u32(ticks), both.subarray(32, both.length - 4), u32(3));
+  return box("moov", head, video, soundTrak(heard, total, offsets));
+}
+
+/**
+ * @param {Heard} heard
+ * @param {number} total samples
+ * @param {Map<Chunk, number>} offsets
+ */
+function soundTrak({ init, start, chunks, durations }, total, offsets) {
+  const entries = chunks.flatMap((chunk) => chunk.entries);
+  if (start + total <= 0) throw new Corrupt("the sound ends before the video begins");
+  const still = entries.map(() => 0);
+  const places = chunks.map((chunk) => offsets.get(chunk) ?? 0);
+  let edits = new Uint8Array(0);
+  if (start > 0) edits = editList([start, -1], [total, 0]);
+  else if (start < 0) edits = editList([total + start, -start]);
+  return trak(init, "smhd", tables(chunks, entries, durations, still, places), edits, durations, start + total);
+}
+
+/**
+ * @param {Bytes} init
+ * @param {string} header the media header's kind
+ * @param {Bytes[]} sampleTables
+ * @param {Bytes} edits
+ * @param {number[]} durations
+ * @param {number} length what of it the movie shows, in the movie's ticks
+ */
+function trak(init, header, sampleTables, edits, durations, length) {
+  const old = inside(find(inside(find(init, "moov")), "trak"));
+  const mdia = inside(find(old, "mdia"));
   const minf = inside(find(mdia, "minf"));
-  const edits =
-    raised[0] > 0
-      ? box("edts", fullBox("elst", 1, u32(1), u64(length), u64(raised[0]), u32(0x10000)))
-      : new Uint8Array(0);
-  const stbl = box("stbl", find(stblOf(init), "stsd"), ...tables(chunks, entries, durations, raised, offsets));
-  const newMinf = box("minf", find(minf, "vmhd"), find(minf, "dinf"), stbl);
+  const stbl = box("stbl", find(stblOf(init), "stsd"), ...sampleTables);
+  const newMinf = box("minf", find(minf, header), find(minf, "dinf"), stbl);
+  const total = durations.reduce((sum, duration) => sum + duration, 0);
   const newMdia = box("mdia", withDuration(find(mdia, "mdhd"), 32, total), find(mdia, "hdlr"), newMinf);
-  const newTrak = box("trak", withDuration(find(trak, "tkhd"), 36, length), edits, newMdia);
-  return box("moov", withDuration(find(old, "mvhd"), 32, length), newTrak);
+  return box("trak", withDuration(find(old, "tkhd"), 36, length), edits, newMdia);
+}
+
+/** @param {...[number, number]} rows how long, in the movie's ticks, and from where, in the track's; -1: nothing */
+function editList(...rows) {
+  const table = rows.flatMap(([lasting, begin]) => [u64(lasting), i64(begin), u32(0x10000)]);
+  return box("edts", fullBox("elst", 1, u32(rows.length), ...table));
 }
 
 /**
@@ -245,5 +366,12 @@ function u32(...values) {
 function u64(value) {
   const view = new DataView(new ArrayBuffer(8));
   view.setBigUint64(0, BigInt(value));
+  return new Uint8Array(view.buffer);
+}
+
+/** @param {number} value */
+function i64(value) {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigInt64(0, BigInt(value));
   return new Uint8Array(view.buffer);
 }

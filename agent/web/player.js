@@ -6,6 +6,7 @@
 import { Corrupt, Unavailable } from "./errors.js";
 import { isKey } from "./clip.js";
 import { codecOf, remux } from "./plain_mp4.js";
+import { openSound, SOUND_TYPE, SoundFeed, soundWithin } from "./player_sound.js";
 
 /** @typedef {import("./clip.js").OpenedClip} OpenedClip */
 /** @typedef {import("./messages.js").RecordPlace} RecordPlace */
@@ -33,6 +34,8 @@ export class Player {
   #source = null;
   /** @type {SourceBuffer | null} */
   #buffer = null;
+  /** @type {SoundFeed | null} */
+  #sound = null;
   #places;
   #next; // the record to append next
   #previous = 0; // the one appended last: others than its successor must begin with a key frame
@@ -57,6 +60,8 @@ export class Player {
     this.#places = clip.track("video");
     this.#next = first;
     this.#window = [startS(this.#places[first]), endS(this.#places[last])];
+    const [startNs, endNs] = this.#stretchNs();
+    if (soundWithin(clip, startNs, endNs).length > 0) this.#sound = new SoundFeed(clip);
     this.#watch();
     this.#open().catch((error) => {
       if (!this.#stop.signal.aborted) onError(error);
@@ -93,6 +98,11 @@ export class Player {
     }
   }
 
+  #stretchNs() {
+    const last = this.#places[this.last];
+    return [this.#places[this.first].start_ns, last.start_ns + last.duration_ns];
+  }
+
   close() {
     this.#stop.abort();
     this.#wake();
@@ -120,10 +130,13 @@ export class Player {
     const init = await this.clip.record("video", 0, signal);
     const Kind = mediaSourceKind();
     const type = `video/mp4; codecs="${codecOf(init)}"`;
-    if (!Kind?.isTypeSupported(type)) return this.#openWhole(init);
+    const [startNs, endNs] = this.#stretchNs();
+    const heard = !this.#sound || (Kind?.isTypeSupported(SOUND_TYPE) && this.#sound.covers(startNs, endNs));
+    if (!Kind?.isTypeSupported(type) || !heard) return this.#openWhole(init);
     try {
       await this.#attach(new Kind(), type);
       await this.#append(init);
+      await this.#sound?.begin(signal);
       await this.#feed();
     } catch (error) {
       if (signal.aborted || this.video.error === null) throw error;
@@ -143,6 +156,7 @@ export class Player {
     this.video.src = this.#url;
     await once(source, "sourceopen");
     this.#buffer = source.addSourceBuffer(type);
+    this.#sound?.attach(source);
     source.duration = endS(this.#places[this.last]);
   }
 
@@ -160,6 +174,7 @@ export class Player {
       for await (const { place, data } of this.clip.records("video", from, this.last, signal)) {
         if (this.#next !== place.index) break; // the viewer went elsewhere
         await this.#append(data);
+        await this.#sound?.follow(place, signal);
         // A stretch need not begin at 0. WebKit cannot be sent to its beginning before something is there.
         if (place.index === this.first && this.video.currentTime < startS(place)) this.seek(startS(place));
         this.#previous = place.index;
@@ -190,6 +205,7 @@ export class Player {
   async #forget(untilS) {
     this.#buffer?.remove(0, untilS);
     await this.#settled();
+    await this.#sound?.forget(untilS);
   }
 
   async #settled() {
@@ -262,10 +278,12 @@ export class Player {
     const fragments = [];
     for await (const { data } of this.clip.records("video", this.first, this.last, this.#stop.signal))
       fragments.push(data);
+    const [startNs, endNs] = this.#stretchNs();
+    const sound = await openSound(this.clip, startNs, endNs, this.#stop.signal);
     this.#buffer = null;
     URL.revokeObjectURL(this.#url);
     this.#zeroS = startS(this.#places[this.first]);
-    this.#url = URL.createObjectURL(new Blob(remux(init, fragments), { type: "video/mp4" }));
+    this.#url = URL.createObjectURL(new Blob(remux(init, fragments, sound), { type: "video/mp4" }));
     this.video.src = this.#url;
     await new Promise((resolve, reject) => {
       this.video.onloadeddata = resolve;

@@ -11,8 +11,11 @@ from playwright.sync_api import Browser
 
 from agent.adapters.replay import ReplaySource
 from agent.core.fmp4 import Run
-from agent.core.frame import EncodedPacket, VideoFormat
-from agent.core.plain_mp4 import remux_plain
+from agent.core.fmp4_sound import render_sound, sound_init
+from agent.core.frame import EncodedPacket, SoundFormat, SoundPacket, SourceItem, VideoFormat
+from agent.core.plain_mp4 import FilmSound, remux_plain
+from agent.core.sound import SoundRun, SoundShelf
+from tests.clapper import make_clapper
 from tests.films import FilmKind, cut, film_bytes, make_film
 from tests.page_bench import Bench
 from tests.page_home import chromium
@@ -28,10 +31,10 @@ KINDS = {
 # A clip that is open already: the player asks it for places and plaintexts and for nothing else.
 FILM = """
 const film = {
-  track: () => it.places,
-  record: async (track, index) => raw(it.data[index]),
+  track: name => it[name] ?? [],
+  record: async (track, index) => raw(it[track][index].data),
   records: async function* (track, first, last) {
-    for (const place of it.places.slice(first, last + 1)) yield { place, data: raw(it.data[place.index]) };
+    for (const place of it[track].slice(first, last + 1)) yield { place, data: raw(place.data) };
   },
 };
 const failures = [];
@@ -73,15 +76,79 @@ def film(path: Path, kind: FilmKind, *, without: frozenset[int] = frozenset()) -
     """Records of a film as the page has them after opening; runs named in `without` are missing."""
     fmt, runs = runs_of(make_film(path / "source.mp4", kind))
     init, fragments = film_bytes(fmt, runs)
-    places = [{"track": "video", "index": 0, "flags": 2, "start_ns": 0, "duration_ns": 0}]
-    data = [init.hex()]
+    places = [{"track": "video", "index": 0, "flags": 2, "start_ns": 0, "duration_ns": 0, "data": init.hex()}]
     zero = runs[0].origin.pts_ns
     for n, (run, fragment) in enumerate(zip(runs, fragments, strict=True)):
         if n not in without:
-            places.append({"track": "video", "index": len(data), "flags": int(run.key),
+            places.append({"track": "video", "index": len(places), "flags": int(run.key), "data": fragment.hex(),
                            "start_ns": run.start_ns - zero, "duration_ns": run.duration_ns})  # fmt: skip
-            data.append(fragment.hex())
-    return {"places": places, "data": data}
+    return {"video": places}
+
+
+def heard_with(runs: list[Run], items: list[SourceItem]) -> tuple[bytes, list[bytes], list[SoundRun]]:
+    """The sound of a film whose pictures are `runs`, as a clip would have it."""
+    fmt = next(item for item in items if isinstance(item, SoundFormat))
+    zero = runs[0].origin.pts_ns
+    shelf = SoundShelf(fmt)
+    shelf.begin(zero)
+    found = [run for item in items if isinstance(item, SoundPacket) for run in shelf.push(item)]
+    found += [run for each in runs for run in shelf.cut(each.start_ns)]
+    found += shelf.end(runs[-1].start_ns + runs[-1].duration_ns)
+    return sound_init(fmt), [render_sound(run, fmt, zero, n) for n, run in enumerate(found, 1)], found
+
+
+def film_with_sound(path: Path) -> tuple[bytes, list[bytes], list[Run], tuple[bytes, list[bytes], list[SoundRun]]]:
+    items = list(ReplaySource([make_clapper(path / "clapper.mp4", 8)], sound=True))
+    fmt = next(item for item in items if isinstance(item, VideoFormat))
+    runs = cut([item for item in items if isinstance(item, EncodedPacket)])
+    return *film_bytes(fmt, runs), runs, heard_with(runs, items)
+
+
+def test_a_film_with_sound_plays_seeks_and_is_heard(bench: Bench, tmp_path: Path) -> None:
+    init, fragments, runs, (sound, heard, found) = film_with_sound(tmp_path)
+    video = [{"track": "video", "index": 0, "flags": 2, "start_ns": 0, "duration_ns": 0, "data": init.hex()}]
+    audio = [{"track": "audio", "index": 0, "flags": 2, "start_ns": 0, "duration_ns": 0, "data": sound.hex()}]
+    zero = runs[0].origin.pts_ns
+    for run, data in zip(runs, fragments, strict=True):
+        video.append({"track": "video", "index": len(video), "flags": int(run.key), "data": data.hex(),
+                      "start_ns": run.start_ns - zero, "duration_ns": run.duration_ns})  # fmt: skip
+    for each, data in zip(found, heard, strict=True):
+        audio.append({"track": "audio", "index": len(audio), "flags": 1, "data": data.hex(),
+                      "start_ns": each.start_ns - zero, "duration_ns": each.duration_ns})  # fmt: skip
+    seen = bench.run(
+        FILM
+        + """
+        const playing = made(2, it.video.length - 1);
+        await ready();
+        const first = video.currentTime;
+        playing.seek(5.2);
+        await ready();
+        await playing.play();
+        await until("the end", () => video.paused);
+        const decoded = video.webkitAudioDecodedByteCount;
+        const source = video.src.slice(0, 5);
+        const ends = playing.timeS;
+        playing.close();
+        return { first, decoded, ends, source };
+        """,
+        {"video": video, "audio": audio},
+    )
+    assert seen["first"] == pytest.approx(1, abs=0.1)
+    assert seen["ends"] == pytest.approx(8, abs=0.2)
+    assert seen["decoded"] > 1000, "sound was decoded"
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_the_download_with_sound_is_the_same_file_as_the_requesters(bench: Bench, tmp_path: Path, first: int) -> None:
+    init, fragments, runs, (sound, heard, found) = film_with_sound(tmp_path)
+    begins = runs[first].start_ns
+    for rest in (heard, [data for run, data in zip(found, heard, strict=True) if run.start_ns >= begins], heard[4:]):
+        made = bench.run(
+            "return hex(encoding.join(...plain_mp4.remux("
+            "raw(it[0]), it[1].map(raw), { init: raw(it[2]), fragments: it[3].map(raw) })));",
+            [init.hex(), [data.hex() for data in fragments[first:]], sound.hex(), [data.hex() for data in rest]],
+        )
+        assert bytes.fromhex(made) == b"".join(remux_plain(init, fragments[first:], FilmSound(sound, rest)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -89,7 +156,7 @@ def test_a_film_plays_to_its_end_and_seeks(bench: Bench, tmp_path: Path, kind: s
     seen = bench.run(
         FILM
         + """
-        const playing = made(1, it.places.length - 1);
+        const playing = made(1, it.video.length - 1);
         await ready();
         const first = video.currentTime;
         playing.seek(5.2);
@@ -116,7 +183,7 @@ def test_a_hole_is_crossed(bench: Bench, tmp_path: Path) -> None:
     seen = bench.run(
         FILM
         + """
-        const playing = made(1, it.places.length - 1);
+        const playing = made(1, it.video.length - 1);
         await ready();
         playing.seek(0.5);
         await playing.play();
@@ -167,7 +234,7 @@ def test_without_a_media_source_the_plain_file_plays(browser: Browser, tmp_path:
             FILM
             + """
             globalThis.MediaSource = undefined;
-            const playing = made(it.first, it.places.length - 1);
+            const playing = made(it.first, it.video.length - 1);
             await ready();
             const first = playing.timeS;
             playing.seek(5.2);

@@ -118,6 +118,16 @@ def test_the_pre_roll_is_heard_and_nothing_before_it() -> None:
     assert len(runs) == 3
 
 
+def test_sound_that_comes_late_is_not_heard_before_the_clip() -> None:
+    shelf = SoundShelf(FORMAT)
+    shelf.begin(SECOND)
+    runs = shelf.cut(SECOND) + shelf.cut(2 * SECOND)
+    for packet in packets(0, 50):
+        runs += shelf.push(packet)
+    runs += shelf.end(3 * SECOND)
+    assert heard(runs)[0] == 16, "the first that begins at or after one second"
+
+
 def test_a_clip_that_goes_on_in_the_next_loses_no_sound() -> None:
     shelf = SoundShelf(FORMAT)
     shelf.begin(0)

@@ -5,6 +5,7 @@ import { words } from "../errors.js";
 import { summary } from "../messages.js";
 import { remux } from "../plain_mp4.js";
 import { endS, Player } from "../player.js";
+import { openSound } from "../player_sound.js";
 import { formatTime } from "../encoding.js";
 import { confirmDelete } from "./confirm.js";
 import { bytes, clock, day, duration } from "../words.js";
@@ -71,7 +72,7 @@ export async function clipView(app, id) {
       ],
       clip.manifest.ended === "cut" && ["End", "cut off: the doorbell lost its power"],
       ["Time", TRUST[/** @type {keyof typeof TRUST} */ (clip.manifest.clock.trust)] ?? clip.manifest.clock.trust],
-      ["Sound", clip.track("audio").length > 0 ? "recorded; not played here" : "none recorded"],
+      ["Sound", clip.track("audio").length > 1 ? "recorded" : "none recorded"],
       ["Size", bytes(size)],
       ["Signature", "✓ exactly as your doorbell recorded it"],
     ),
@@ -99,7 +100,8 @@ async function download(clip, last) {
   const init = await clip.record("video", 0);
   const fragments = [];
   for await (const { data } of clip.records("video", 1, last)) fragments.push(data);
-  const url = URL.createObjectURL(new Blob(remux(init, fragments), { type: "video/mp4" }));
+  const sound = await openSound(clip, 0, clip.manifest.duration_ns);
+  const url = URL.createObjectURL(new Blob(remux(init, fragments, sound), { type: "video/mp4" }));
   const name = `doorward-${formatTime(clip.startNs).slice(0, 19).replace(/[:T]/g, "-")}.mp4`;
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser has taken the file over by then

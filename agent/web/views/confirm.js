@@ -41,7 +41,7 @@ export function confirmShare(app, detail, checked, offers) {
     facts(
       ["To", checked.said.requester.agency],
       ["Locked to key", h("span", { class: "kid" }, grouped(checked.keyId))],
-      ["Sound", "left out"],
+      ["Sound", soundWords(choices)],
       ["They may fetch it", "for 7 days"],
       ["You can take it back", `for ${duration(app.status.undo_s)} after this, and stop what is left after that`],
     ),
@@ -156,6 +156,13 @@ function open(...children) {
   return dialog;
 }
 
+/** @param {import("../decision.js").Choice[]} choices */
+function soundWords(choices) {
+  const heard = choices.filter(({ sound }) => sound).length;
+  if (heard === 0) return "left out";
+  return heard === choices.length ? "put in" : `put in for ${heard} of ${choices.length} clips`;
+}
+
 /** @param {import("./offer.js").Offer} offer */
 function lengthS(offer) {
   const [from, to] = offer.spanNs;
@@ -179,12 +186,16 @@ function exactSeconds(offer) {
  * @param {AbortSignal} signal
  */
 async function checkAll(choices, progress, signal) {
-  const total = choices.reduce((sum, { first, last }) => sum + last - first + 2, 0);
+  const tracks = choices.flatMap(({ clip, first, last, sound }) => [
+    { clip, track: /** @type {const} */ ("video"), first, last },
+    ...(sound ? [{ clip, track: /** @type {const} */ ("audio"), ...sound }] : []),
+  ]);
+  const total = tracks.reduce((sum, { first, last }) => sum + last - first + 2, 0);
   let done = 0;
-  for (const { clip, first, last } of choices) {
-    await clip.record("video", 0, signal);
+  for (const { clip, track, first, last } of tracks) {
+    await clip.record(track, 0, signal);
     progress.value = ++done / total;
-    for await (const { place } of clip.records("video", first, last, signal)) {
+    for await (const { place } of clip.records(track, first, last, signal)) {
       if (place.index <= last) progress.value = ++done / total;
     }
   }

@@ -2,7 +2,7 @@
  * One clip offered for sharing: a preview of exactly what would be shared, trimmed to whole records, and a box to tick.
  */
 import { openClip, isKey } from "../clip.js";
-import { recordsFor } from "../decision.js";
+import { recordsFor, soundOf } from "../decision.js";
 import { button, h, trouble } from "../dom.js";
 import { words } from "../errors.js";
 import { endS, Player, startS } from "../player.js";
@@ -26,6 +26,7 @@ export class Offer {
   #onChange;
   #seen;
   #include = h("input", { type: "checkbox" });
+  #sound = h("input", { type: "checkbox" });
   #video = h("video", { playsinline: true, preload: "auto", tabindex: "-1" });
   #body = h("div", {}, h("p", { class: "quiet" }, "Opening…"));
   #words = h("p", { class: "cut", "aria-live": "polite" });
@@ -63,8 +64,13 @@ export class Offer {
   /** What would be shared of it, if it is included. */
   get choice() {
     return this.#clip && this.#last > 0 && this.#include.checked
-      ? { clip: this.#clip, first: this.#first, last: this.#last }
+      ? { clip: this.#clip, first: this.#first, last: this.#last, sound: this.#sound.checked ? this.#heard : null }
       : null;
+  }
+
+  /** The sound that belongs to what is chosen, whether it is put in or not. */
+  get #heard() {
+    return this.#clip && soundOf(this.#clip, this.#first, this.#last, this.#checked);
   }
 
   /** UTC of the first and the last moment shared, ns. */
@@ -130,6 +136,7 @@ export class Offer {
       this.#playhead.style.left = `${100 * this.#share(timeS)}%`;
     });
     this.#include.addEventListener("change", this.#onChange);
+    this.#sound.addEventListener("change", () => this.#retell());
     this.#strip.append(this.#mark, ...this.#motionMarks(), this.#playhead);
     this.#body.replaceChildren(
       h("div", { class: "screen" }, this.#video),
@@ -149,6 +156,9 @@ export class Offer {
         ),
       ),
       this.#words,
+      ...((this.#clip?.track("audio").length ?? 0) > 1
+        ? [h("label", { class: "include" }, this.#sound, h("span", {}, "Put its sound in, too (you hear it then)"))]
+        : []),
       h("label", { class: "include" }, this.#include, h("span", {}, "Include this clip")),
     );
   }
@@ -206,10 +216,12 @@ export class Offer {
     this.#to.setAttribute("aria-valuetext", clock(toNs));
     this.#mark.style.left = `${100 * this.#share(fromS)}%`;
     this.#mark.style.width = `${100 * (this.#share(toS) - this.#share(fromS))}%`;
+    const sound = this.#sound.checked && this.#heard !== null;
+    this.#video.muted = !sound; // what is heard here is what would be shared
     const early = Number(this.#checked.fromNs - fromNs) / 1e9;
     this.#words.replaceChildren(
       h("strong", {}, `${clockExact(fromNs)} – ${clockExact(toNs)}`),
-      `, ${duration(toS - fromS)}, without sound.`,
+      `, ${duration(toS - fromS)}, ${sound ? "with its sound" : "without sound"}.`,
       ...(early > 0.05
         ? [
             h(

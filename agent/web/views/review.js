@@ -175,7 +175,7 @@ function meaning({ said }) {
       h(
         "li",
         {},
-        `${said.requester.agency} gets a copy of exactly what you choose, second for second, without sound. The rest stays locked.`,
+        `${said.requester.agency} gets a copy of exactly what you choose, second for second, without sound unless you put it in. The rest stays locked.`,
       ),
       h("li", {}, "After your yes you have a while to take it back; nothing leaves your home until then."),
       h(
