@@ -73,11 +73,14 @@ class PageHome:
     `receives`: whether who asked is there to fetch what is shared.
     """
 
-    def __init__(self, directory: Path, footage: Path, *, undo_s: float = 30.0, receives: bool = True) -> None:
+    def __init__(
+        self, directory: Path, footage: Path, *, undo_s: float = 30.0, receives: bool = True, sound: bool = False
+    ) -> None:
         self._directory = directory
         self._footage = footage
         self._undo_s = undo_s
         self._receives = receives
+        self._sound = sound
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -147,7 +150,7 @@ class PageHome:
     async def _live(self) -> None:
         self._end = asyncio.Event()
         asker = key_file.create(self._directory / "requester.json", AGENCY, secrets.token_bytes(64), clock.utc_ns())
-        source = ReplaySource([self._footage])
+        source = ReplaySource([self._footage], sound=self._sound)
         start_ns = clock.utc_ns() - sum(facts.duration_ns for facts in source.facts)
         footage = Footage(lambda _stopped: source, lambda: TimeBase(0, start_ns, Trust.REPLAYED))
         async with EmbeddedBroker() as broker:
