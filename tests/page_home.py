@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
@@ -23,14 +24,15 @@ from agent.adapters import clock
 from agent.adapters.broker import BrokerAddress, BrokerSession
 from agent.adapters.embedded_broker import EmbeddedBroker
 from agent.adapters.replay import ReplaySource
-from agent.config import Broker, Config, Consent, Doorbell, Http
+from agent.config import Broker, Config, Consent, Doorbell, Http, Requesters
 from agent.core.area import Area, Circle
+from agent.core.settings import Settings
 from agent.core.timeline import Span, TimeBase, Trust
 from agent.daemon import Doorbell as DoorbellProcess
 from agent.daemon import Running
 from agent.recorder import RecorderReport
 from agent.recorder_thread import Footage
-from agent.requester import asking, key_file
+from agent.requester import asking, directory_file, key_file
 from agent.requester.asking import Asked, Question
 from agent.requester.receiving import Progress, Receiver
 from agent.store.state import StateDirectory
@@ -70,13 +72,21 @@ def chromium() -> Iterator[Browser]:
 class PageHome:
     """Running while entered. Every call from outside is carried into the home's event loop.
 
-    `receives`: whether who asked is there to fetch what is shared.
+    `receives`: whether who asked is there to fetch what is shared. `listed`: they stand in a directory, not pinned.
     """
 
     def __init__(
-        self, directory: Path, footage: Path, *, undo_s: float = 30.0, receives: bool = True, sound: bool = False
+        self,
+        directory: Path,
+        footage: Path,
+        *,
+        undo_s: float = 30.0,
+        receives: bool = True,
+        sound: bool = False,
+        listed: bool = False,
     ) -> None:
         self._directory = directory
+        self._listed = listed
         self._footage = footage
         self._undo_s = undo_s
         self._receives = receives
@@ -130,6 +140,10 @@ class PageHome:
         """Where the request stands at the doorbell."""
         return self._call(lambda: self.doorbell.desk.request(request).row.state)
 
+    def settings(self) -> Settings:
+        """What the owner has set."""
+        return self._call(lambda: self.doorbell.preferences.show().settings)
+
     def audit(self) -> list[str]:
         """What the audit chain says, in order."""
         return self._call(lambda: [entry.what for entry in self.doorbell.desk.audit(0, 500).entries])
@@ -161,8 +175,17 @@ class PageHome:
                 consent=Consent(undo_s=self._undo_s),
                 http=Http("127.0.0.1", 0),
             )
+            pinned = [asker.statement]
+            if self._listed:
+                keeper = directory_file.create(
+                    self._directory / "county.key", "Example County", secrets.token_bytes(32)
+                )
+                file = self._directory / "county.directory"
+                keeper.publish(pinned, file, now_ns=clock.utc_ns(), life_ns=90 * 86_400 * 10**9)
+                pinned = []
+                config = msgspec.structs.replace(config, requesters=Requesters([], str(file), keeper.public))
             state = StateDirectory(self._directory / "state", create=True)
-            self.doorbell = DoorbellProcess(state, config, pinned=[asker.statement], footage=footage)
+            self.doorbell = DoorbellProcess(state, config, pinned=pinned, footage=footage)
             running: asyncio.Future[Running] = self._loop.create_future()
             process = asyncio.create_task(self.doorbell.run(running.set_result, make_recovery=False, what="test"))
             await asyncio.wait({process, running}, return_when=asyncio.FIRST_COMPLETED)
@@ -186,6 +209,17 @@ class PageHome:
 
     def _invite(self) -> str:
         return self.doorbell.pairing_link(self.origin, secrets.token_bytes(16))
+
+    def withdraw(self, asked: Asked) -> None:
+        """Who asked takes it back; returns when the doorbell knows."""
+        self._await(self._withdraw(asked))
+
+    async def _withdraw(self, asked: Asked) -> None:
+        with self.doorbell.bulletin.listen() as news:
+            await asking.withdraw(self._asker, BrokerAddress.parse(self._broker_url), asked.id, clock.utc_ns())
+            async with asyncio.timeout(30):
+                while self.doorbell.desk.request(asked.id).row.state != "withdrawn":
+                    await news.get()
 
     async def _ask(self, address: BrokerAddress, question: Question) -> Asked:
         with self.doorbell.bulletin.listen() as news:

@@ -150,6 +150,7 @@ class RequestRow(_Message, frozen=True):
     total_bytes: int
     declined_by: str | None = None
     replaces: str | None = None
+    prompted: bool = True
 
 
 class Requests(_Message, frozen=True):

@@ -228,6 +228,7 @@ class Desk:
             total_bytes=total,
             declined_by=row.rule,
             replaces=row.replaces,
+            prompted=row.prompted_ns is not None,
         )
 
     def audit(self, after: int, limit: int) -> AuditPage:

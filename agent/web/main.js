@@ -133,7 +133,9 @@ async function readStatus(app) {
   const { recording, clips, requests_waiting: waiting, broker } = app.status;
   const parts = [RECORDING[recording], count(clips, "clip"), waiting > 0 && `${count(waiting, "request")} waiting`];
   const text =
-    parts.filter(Boolean).join(" · ") + (broker === "connecting" ? " · cannot reach the request service" : "");
+    [...parts, app.status.paused && "requests are paused", app.status.directory_expired && "directory has run out"]
+      .filter(Boolean)
+      .join(" · ") + (broker === "connecting" ? " · cannot reach the request service" : "");
   line.textContent = text.charAt(0).toUpperCase() + text.slice(1);
   line.classList.toggle("bad", ["stopped", "blind", "paused"].includes(recording));
   showTroubles(app);
@@ -163,7 +165,7 @@ let told = null;
 /** @param {App} app */
 async function tellOfRequests(app) {
   const { requests } = await app.session.get("/api/requests", requestList);
-  const asked = requests.filter((row) => row.state === "asked");
+  const asked = requests.filter((row) => row.state === "asked" && row.prompted);
   const before = told;
   told = new Map(asked.map((row) => [row.id, before?.get(row.id) ?? null]));
   before?.forEach((notice, id) => told?.has(id) || notice?.remove()); // answered, or over

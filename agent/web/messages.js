@@ -33,6 +33,8 @@ export const status = atLeast({
   undo_s: decimal,
   owners: anyText,
   now: time,
+  paused: flag,
+  directory_expired: flag,
   troubles: list(atLeast({ part: anyText, text: anyText, since: time }), 0, 8),
 });
 /** @typedef {ReturnType<typeof status>} Status */
@@ -91,6 +93,7 @@ export const requestRow = atLeast({
   total_bytes: whole(),
   declined_by: orNull(anyText),
   replaces: orNull(id),
+  prompted: flag,
 });
 /** @typedef {ReturnType<typeof requestRow>} RequestRow */
 
@@ -105,11 +108,40 @@ export const requestDetail = atLeast({
   decision: orNull(anyText),
   receipt: orNull(anyText),
   delivered: orNull(time),
+  trusted: orNull(oneOf("pinned", "directory")),
 });
 /** @typedef {ReturnType<typeof requestDetail>} RequestDetail */
 
 /** @type {import("./shape.js").Reader<string | number>} */
 const detail = (value, where) => (typeof value === "number" ? decimal(value, where) : anyText(value, where));
+
+const rules = atLeast({
+  incidents: list(anyText, 0, 32),
+  longer_than_min: orNull(whole(15, 720)),
+  lacking: list(anyText, 0, 4),
+});
+const directoryInfo = atLeast({
+  name: anyText,
+  version: whole(1),
+  expires: time,
+  key: hash,
+  expired: flag,
+  requesters: whole(),
+});
+
+export const settingsAnswer = atLeast({
+  settings: atLeast({
+    paused: orNull(atLeast({ until: orNull(time) })),
+    blocked: list(atLeast({ id, agency: anyText, since: time }), 0, 256),
+    decline: rules,
+    quiet: orNull(atLeast({ start: anyText, end: anyText, zone: anyText })),
+  }),
+  requesters: list(atLeast({ id, agency: anyText, expires: time, via: oneOf("pinned", "directory") }), 0, 1000),
+  directory: orNull(directoryInfo),
+});
+/** @typedef {ReturnType<typeof settingsAnswer>} SettingsAnswer */
+
+export const directoryAnswer = atLeast({ key: hash, statement: anyText });
 
 const entry = atLeast({ n: whole(1), time, what: anyText, details: table(detail, 32), hash });
 /** @typedef {ReturnType<typeof entry>} AuditEntry */

@@ -15,6 +15,7 @@ const LIMITS = {
   paired: 4 * KIB,
   session: 4 * KIB,
   requester: 4 * KIB,
+  directory: 512 * KIB,
   request: 64 * KIB,
   decision: 64 * KIB,
   receipt: 4 * KIB,

@@ -100,6 +100,14 @@ export const STATE = {
   withdrawn: "They took it back",
 };
 
+/** What a request may leave empty. @type {Record<string, string>} */
+export const LACKING = {
+  officer: "who exactly asks",
+  contact: "how to reach them",
+  purpose: "what it is for",
+  retention: "how long they keep it",
+};
+
 /**
  * Why a rule of the owner's said no.
  * @param {string} rule
@@ -108,7 +116,7 @@ export function rule(rule) {
   if (rule === "blocked") return "You blocked who asked, so this was declined.";
   if (rule === "incident") return "You told the doorbell to decline this kind of incident.";
   if (rule === "longer") return "You told the doorbell to decline requests about so long a time.";
-  return `You told the doorbell to decline requests that leave this out: ${rule.replace("lacking-", "")}.`;
+  return `You told the doorbell to decline requests that leave out ${LACKING[rule.replace("lacking-", "")] ?? rule}.`;
 }
 
 /** @type {Record<import("./messages.js").Status["recording"], string>} */

@@ -7,7 +7,8 @@ import { formatTime, now } from "../encoding.js";
 import { back, button, facts, h, quoted, trouble } from "../dom.js";
 import { words } from "../errors.js";
 import { remember } from "../keystore.js";
-import { acquaintance } from "../request.js";
+import { directoryAnswer } from "../messages.js";
+import { acquaintance, checkListed } from "../request.js";
 import { count, duration, grouped, moment, span, zone } from "../words.js";
 import { Offer } from "./offer.js";
 import { confirmDecline, confirmShare } from "./confirm.js";
@@ -25,6 +26,7 @@ export async function reviewView(app, detail, checked) {
     doorbell.askers[requester.id] = { agency: requester.agency, since: formatTime(now()) };
     await remember(doorbell);
   }
+  const listing = detail.trusted === "directory" ? await listed(app, detail) : null;
   const share = h("button", { type: "button" });
   const hint = h("p", { class: "hint", role: "status" });
   const inOrder = detail.clips.toSorted((a, b) => (a.start < b.start ? -1 : 1));
@@ -65,7 +67,7 @@ export async function reviewView(app, detail, checked) {
     asked(detail, checked),
     h("h2", {}, "In their words"),
     quoted(said.message),
-    h("div", { class: "trust" }, verified(detail, checked, known), claimed(checked)),
+    h("div", { class: "trust" }, verified(detail, checked, known, listing), claimed(checked)),
     h("h2", {}, `Your ${offers.length === 1 ? "clip" : "clips"} from that time`),
     h(
       "p",
@@ -81,6 +83,23 @@ export async function reviewView(app, detail, checked) {
     document.querySelector("dialog")?.close(); // the request has moved on: there is nothing left to confirm
   };
   return { node, title: said.requester.agency, close, refresh: undefined };
+}
+
+/**
+ * The directory they stand in, checked here and remembered, unless it is not the one this phone knows.
+ * @param {import("../main.js").App} app
+ * @param {import("../messages.js").RequestDetail} detail
+ */
+async function listed(app, detail) {
+  const { doorbell } = app.session;
+  const answer = await app.session.get("/api/directory", directoryAnswer);
+  const found = await checkListed(doorbell, answer, detail.requester, app.nowMs());
+  const keep = async () => {
+    doorbell.directory = { key: found.key, version: found.version };
+    await remember(doorbell);
+  };
+  if (!found.otherKey && !found.older && doorbell.directory?.version !== found.version) await keep();
+  return { ...found, accept: () => keep().then(app.reload) };
 }
 
 /**
@@ -113,8 +132,9 @@ function asked(detail, { said, fromNs, toNs }) {
  * @param {import("../messages.js").RequestDetail} detail
  * @param {import("../request.js").CheckedRequest} checked
  * @param {ReturnType<typeof acquaintance>} known
+ * @param {Awaited<ReturnType<typeof listed>> | null} listing
  */
-function verified(detail, { said, requester }, { since, otherKey }) {
+function verified(detail, { said, requester }, { since, otherKey }, listing) {
   return h(
     "section",
     { class: "verified" },
@@ -125,7 +145,7 @@ function verified(detail, { said, requester }, { since, otherKey }) {
       h(
         "li",
         {},
-        "Signed with the key you trust as ",
+        listing ? `Signed with the key that ${listing.name} lists as ` : "Signed with the key you trust as ",
         h("strong", {}, requester.agency),
         h("span", { class: "kid" }, grouped(requester.id)),
       ),
@@ -140,6 +160,12 @@ function verified(detail, { said, requester }, { since, otherKey }) {
         { class: "quiet" },
         "This is the first request this phone sees with that key. To be sure, compare the key id with the agency’s own.",
       ),
+    detail.trusted === null &&
+      trouble("They are no longer among those you trust. Nothing can be shared with them; you may still say no."),
+    listing?.otherKey &&
+      trouble("The directory your doorbell goes by has another key than before. If nobody at home changed it, share nothing."),
+    listing?.otherKey && h("p", {}, h("button", { type: "button", class: "small", onclick: listing.accept }, "We changed it")),
+    listing?.older && trouble("Your doorbell goes by an older directory than this phone has seen. Share nothing; check it."),
     otherKey &&
       trouble("An agency of the same name has asked with another key before. Ask them why before you share anything."),
   );

@@ -5,6 +5,7 @@ import { words } from "../errors.js";
 import { rawPublic, readOwnerSet } from "../identity.js";
 import { remove } from "../joining.js";
 import { bytes, count, grouped, moment } from "../words.js";
+import { askingSection } from "./asking.js";
 
 /**
  * @param {import("../main.js").App} app
@@ -71,6 +72,7 @@ export async function settingsView(app) {
       ["Key id", h("span", { class: "kid" }, grouped(doorbell.id))],
       ["Request service", service],
     ),
+    await askingSection(app),
     h("h2", {}, "Storage"),
     storage,
     h("h2", {}, "Who can open your clips"),
