@@ -144,6 +144,10 @@ class PageHome:
         """What the owner has set."""
         return self._call(lambda: self.doorbell.preferences.show().settings)
 
+    def visit(self, label: str) -> None:
+        """As if this were at the door now."""
+        self._call(lambda: self.doorbell.bulletin.tell_visit("A" * 22, label))
+
     def audit(self) -> list[str]:
         """What the audit chain says, in order."""
         return self._call(lambda: [entry.what for entry in self.doorbell.desk.audit(0, 500).entries])

@@ -27,7 +27,7 @@ from agent.core.owner_api import RequestRow
 from agent.core.plain_mp4 import FilmSound, remux_plain
 from agent.core.request import FootageRequest
 from agent.core.timeline import Span, parse_span
-from agent.owner import key_file
+from agent.owner import glimpses, key_file
 from agent.owner.session import Choice, OwnerSession, pair, read_pairing
 from agent.store.durable import write_file
 
@@ -160,6 +160,36 @@ def show(context: click.Context, request: str, identity_path: Path) -> None:
         console.print(clip_table(detail.clips))
 
     report(options(context), {"request": said, "row": detail.row, "clips": detail.clips}, human)
+
+
+@owner.command("clips")
+@identity_option
+@click.option("--from", "start", metavar="TIME", help="Only clips that end after this (RFC 3339, with its zone).")
+@click.option("--to", "end", metavar="TIME", help="Only clips that begin before this.")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="The newest so many.")
+@click.pass_context
+def clips_command(context: click.Context, identity_path: Path, start: str | None, end: str | None, limit: int) -> None:
+    """List your clips and what each shows."""
+    start_ns, end_ns = (parse_time(text) if text else None for text in (start, end))
+    rows = signed_in(identity_path, lambda session: glimpses.clips(session, start_ns, end_ns, limit))
+    report(options(context), rows, lambda c: c.print(clip_table(rows[::-1]) if rows else "No clips there."))
+
+
+@owner.command()
+@click.argument("clip")
+@identity_option
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE.jpg")
+@click.pass_context
+def poster(context: click.Context, clip: str, identity_path: Path, output: Path) -> None:
+    """Open the picture of one of your clips and write it as a JPEG."""
+
+    async def work(session: OwnerSession) -> bytes:
+        return await glimpses.poster(session, await session.open_clip(clip))
+
+    picture = signed_in(identity_path, work)
+    write_file(output, picture)
+    document = {"file": str(output), "bytes": len(picture)}
+    report(options(context), document, lambda console: console.print(f"Written to {escape(str(output))}."))
 
 
 def _claims(said: FootageRequest) -> str:

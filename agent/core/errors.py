@@ -31,5 +31,9 @@ class Corrupt(DoorwardError):
     """Bytes that ought to be ours are damaged or forged. Exit code 1."""
 
 
+class NotARecipient(Corrupt):
+    """Whole, but sealed to other keys than the one at hand."""
+
+
 class Unavailable(DoorwardError):
     """Something needed is not there: a broker, a doorbell, a disk. Exit code 3."""

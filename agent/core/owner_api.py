@@ -95,7 +95,7 @@ class SettingsBody(_Message, frozen=True, forbid_unknown_fields=True):
 
 
 class ClipSummary(_Message, frozen=True):
-    """One clip without what is sealed in it."""
+    """One clip without what is sealed in it: `labels` is None from the doorbell; an owner's program fills them in."""
 
     id: str
     start: str
@@ -108,6 +108,12 @@ class ClipSummary(_Message, frozen=True):
     held: bool
     time_trust: str
     state: str
+
+
+class Clips(_Message, frozen=True):
+    """`GET /api/clips`."""
+
+    clips: list[ClipSummary]
 
 
 class RecordPlace(_Message, frozen=True):

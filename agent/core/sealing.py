@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from agent.core import hpke
 from agent.core.encoding import check_id, from_b64u, from_json, key_id, parse_time
-from agent.core.errors import BadInput, Corrupt
+from agent.core.errors import BadInput, Corrupt, NotARecipient
 from agent.core.frame import Track
 
 CLIP_FORMAT = "doorward.clip.v1"
@@ -146,7 +146,7 @@ def unwrap_clip_key(header: bytes, wraps: bytes, key: X25519PrivateKey) -> bytes
         raise Corrupt("the clip's wraps do not match its recipients")
     kid = key_id(key.public_key().public_bytes_raw())
     if kid not in recipients:
-        raise Corrupt(f"this clip is not sealed to key {kid}")
+        raise NotARecipient(f"this clip is not sealed to key {kid}")
     at = recipients.index(kid) * WRAP_BYTES
     return hpke.open_sealed(wraps[at : at + WRAP_BYTES], key, _wrap_info(header, kid))
 

@@ -274,9 +274,9 @@ class OwnerSession:
         if part is None:
             raise BadInput(f"no video of clip {opened.facts.clip} lies in {span or 'it'}")
         chosen = {Track[found.track.upper()]: found.indexes for found in part.tracks}
-        return {track: await self._records(opened, track, indexes) for track, indexes in chosen.items()}
+        return {track: await self.records(opened, track, indexes) for track, indexes in chosen.items()}
 
-    async def _records(self, opened: OpenedClip, track: Track, indexes: list[int]) -> list[bytes]:
+    async def records(self, opened: OpenedClip, track: Track, indexes: list[int]) -> list[bytes]:
         """Records of a track, fetched and opened."""
         places = [place for place in opened.detail.records if place.track == track.name.lower()]
         found = []

@@ -24,7 +24,10 @@ const problem = atLeast({ error: atLeast({ reason: anyText, text: anyText }) });
 const challengeAnswer = atLeast({ challenge: bytesText(32) });
 const sessionAnswer = atLeast({ token: bytesText(32) });
 const ownersOnly = atLeast({ owners: anyText });
-const changed = atLeast({ what: anyText });
+/** @type {import("./shape.js").Reader<string | null>} */
+const maybe = (value, where) => (value === undefined || value === null ? null : anyText(value, where));
+const changed = atLeast({ what: anyText, label: maybe });
+/** @typedef {ReturnType<typeof changed>} Changed `label`: who is at the door, where `what` is "visit" */
 
 /**
  * One HTTP exchange; Unavailable when the doorbell does not answer, Refused when it says no.
@@ -192,7 +195,7 @@ export class Session {
   /**
    * Hear what changes until `signal` aborts. `onLink(up)` tells whether the doorbell can be heard; after every new
    * connection `onChange("everything")` comes first, because what happened in between was not heard.
-   * @param {(what: string) => void} onChange
+   * @param {(change: Changed) => void} onChange
    * @param {(up: boolean) => void} onLink
    * @param {AbortSignal} signal
    * @returns {Promise<void>}
@@ -203,7 +206,7 @@ export class Session {
       try {
         const response = await this.#send("/api/events", { signal });
         onLink(true);
-        onChange("everything");
+        onChange({ what: "everything", label: null });
         wait = FIRST_WAIT_MS;
         await readEvents(response, onChange);
       } catch (error) {
@@ -221,7 +224,7 @@ export class Session {
 /**
  * Server-Sent Events as far as the doorbell uses them: `data:` lines, ended by an empty line.
  * @param {Response} response
- * @param {(what: string) => void} onChange
+ * @param {(change: Changed) => void} onChange
  * @returns {Promise<void>} when the stream ends or falls silent, or the page was away and is looked at again
  */
 async function readEvents(response, onChange) {
@@ -243,7 +246,7 @@ async function readEvents(response, onChange) {
       rest = blocks.pop() ?? "";
       for (const block of blocks) {
         const data = block.split("\n").find((line) => line.startsWith("data: "));
-        if (data) onChange(changed(JSON.parse(data.slice(6)), "an event").what);
+        if (data) onChange(changed(JSON.parse(data.slice(6)), "an event"));
       }
     }
   } finally {

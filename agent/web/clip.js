@@ -26,7 +26,7 @@ import * as statements from "./statements.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {import("./messages.js").RecordPlace} RecordPlace */
-/** @typedef {"video" | "audio"} Track */
+/** @typedef {import("./messages.js").TrackName} Track */
 
 const RECORD_HEADER = 68;
 const COMMIT = 32;
@@ -291,9 +291,12 @@ async function unwrap(recipients, hh, wraps, doorbell) {
  * @param {Record<string, string[]>} hashes by track
  */
 function checkPlaces(places, hashes) {
-  for (const track of /** @type {const} */ (["video", "audio"])) {
+  for (const track of /** @type {const} */ (["video", "audio", "picture", "about"])) {
     const found = places.filter((place) => place.track === track);
-    const inOrder = found.every((place, i) => place.index === i && (place.flags === FLAG_INIT) === (i === 0));
+    const isMedia = track === "video" || track === "audio";
+    const inOrder = found.every(
+      (place, i) => place.index === i && (isMedia ? (place.flags === FLAG_INIT) === (i === 0) : place.flags === 0),
+    );
     if (!inOrder || found.length !== (hashes[track] ?? []).length) {
       throw new Corrupt("the doorbell's list of records is not the one it signed");
     }

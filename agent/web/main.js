@@ -5,11 +5,12 @@
 import { callOpen, Session } from "./api.js";
 import { parseTime } from "./encoding.js";
 import { Refused, words } from "./errors.js";
+import { Glimpses } from "./glimpses.js";
 import { followsOwnerSet } from "./identity.js";
 import { recall, remember } from "./keystore.js";
 import { device, requestList, status } from "./messages.js";
 import { h, s, trouble } from "./dom.js";
-import { count, moment, RECORDING, TROUBLE } from "./words.js";
+import { count, moment, RECORDING, TROUBLE, visited } from "./words.js";
 import { clipView } from "./views/clip.js";
 import { clipsView } from "./views/clips.js";
 import { inviteView } from "./views/invite.js";
@@ -28,6 +29,7 @@ import { settingsView } from "./views/settings.js";
  * @typedef {object} App what views may use
  * @property {Session} session
  * @property {import("./messages.js").Status} status as last heard
+ * @property {Glimpses} glimpses what clips show, as far as it was opened
  * @property {() => number} nowMs the doorbell's clock
  * @property {boolean} ownersFollow whether the owner set is one this phone can account for
  * @property {(text: string) => void} announce says it to screen readers
@@ -192,6 +194,27 @@ async function tellOfRequests(app) {
   }
 }
 
+/** @type {HTMLElement | null} */
+let visit = null;
+
+/** One notice at a time: who is at the door now matters, who was there stands in the list. @param {string} label */
+function tellOfVisit(label) {
+  visit?.remove();
+  const notice = h(
+    "aside",
+    { class: "notice visit" },
+    h("p", {}, h("strong", {}, visited(label)), " The clip is in the list when it has ended."),
+    h(
+      "p",
+      { class: "buttons" },
+      h("a", { class: "button", href: "#/clips", onclick: () => notice.remove() }, "Clips"),
+      h("button", { type: "button", onclick: () => notice.remove() }, "All right"),
+    ),
+  );
+  visit = notice;
+  notices.append(notice);
+}
+
 /** @param {App} app */
 function hear(app) {
   /** @type {Set<string>} */
@@ -216,7 +239,8 @@ function hear(app) {
     }
     working = false;
   };
-  const onChange = (/** @type {string} */ what) => {
+  const onChange = (/** @type {import("./api.js").Changed} */ { what, label }) => {
+    if (what === "visit") return tellOfVisit(label ?? "motion");
     waiting.add(what);
     work();
   };
@@ -234,6 +258,7 @@ async function begin(session) {
   /** @type {App} */
   const app = {
     session,
+    glimpses: new Glimpses(session),
     status: await session.get("/api/status", status),
     nowMs: Date.now,
     ownersFollow: false,

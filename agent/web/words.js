@@ -3,6 +3,24 @@
  */
 import { parseTime } from "./encoding.js";
 
+/** @type {Record<string, string>} */
+const LABELS = { person: "Person", vehicle: "Vehicle", animal: "Animal", ring: "Ring" };
+
+/** A label as people say it; a word of a newer doorbell as it is. @param {string} label */
+export const labelled = (label) => (Object.hasOwn(LABELS, label) ? LABELS[label] : label);
+
+/** @type {Record<string, string>} */
+const VISITS = {
+  ring: "Somebody has rung.",
+  person: "A person is at the door.",
+  vehicle: "A vehicle is at the door.",
+  animal: "An animal is at the door.",
+  motion: "Something moves at the door.",
+};
+
+/** What is at the door right now. @param {string} label */
+export const visited = (label) => (Object.hasOwn(VISITS, label) ? VISITS[label] : `At the door: ${label}.`);
+
 const LANGUAGE = navigator.language.startsWith("en") ? navigator.language : "en-GB";
 
 /** @param {Intl.DateTimeFormatOptions} options */

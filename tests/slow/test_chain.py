@@ -47,6 +47,11 @@ def test_a_part_of_one_clip_is_shared_and_nothing_else(street: Neighbourhood, sc
         assert is_run_of(packet_hashes(films[0]), packet_hashes(scene))
         assert 3 * 15 <= len(packet_hashes(films[0])) <= 6 * 15
         until(lambda: street.own("requests")[0]["state"], lambda state: state == "delivered")
+        assert [(row["id"], row["labels"]) for row in street.own("clips")][-1] == (clip["id"], [])
+        assert [row["labels"] for row in street.command("clips")] == [None] * len(clips), "sealed, at the doorbell"
+        poster = street.root / "poster.jpg"
+        street.own("poster", clip["id"], "-o", poster)
+        assert poster.read_bytes()[:3] == b"\xff\xd8\xff"
         whole = street.root / "whole.mp4"
         street.own("export", clip["id"], "-o", whole)
         assert is_run_of(packet_hashes(films[0]), packet_hashes(whole))

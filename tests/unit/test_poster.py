@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from agent.adapters.replay import ReplaySource
 from agent.core import identity, statements
 from agent.core.about import check_poster, read_about, write_about
+from agent.core.detection import Look, Seen, Sighting
 from agent.core.errors import BadInput
 from agent.core.frame import Track
 from agent.core.identity import OwnerSet
@@ -79,6 +81,36 @@ def test_each_clip_has_one_poster_of_its_motion_in_colour(tmp_path: Path, scene:
         kept = home.clips.ring.read(row.sequence).path.read_bytes()
         assert data not in kept
         assert b"JFIF" not in kept
+
+
+class SeesPersons:
+    """A detector that takes all that moves for people."""
+
+    def __init__(self) -> None:
+        self.taken: list[Look] = []
+
+    def offer(self, look: Look) -> bool:
+        self.taken.append(look)
+        return True
+
+    def seen(self) -> list[Seen]:
+        done, self.taken = self.taken, []
+        return [Seen(look, (Sighting("person", 0.9, look.moving[0]),)) for look in done]
+
+    def settle(self) -> None: ...
+
+
+def test_labels_are_in_the_clip_and_nowhere_else(tmp_path: Path, scene: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = Household.at(tmp_path)
+    with caplog.at_level(logging.DEBUG):
+        recorded(home, scene, SeesPersons())
+    for row in home.clips.index.all():
+        ((_, about),) = opened(home, row, Track.ABOUT)
+        assert read_about(about).labels == ["person"]
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 3
+    assert [path for path in written if b"person" in path.read_bytes()] == []
+    assert "person" not in caplog.text
 
 
 def test_the_close_record_is_as_long_whatever_it_says() -> None:

@@ -8,7 +8,7 @@ import { endS, Player } from "../player.js";
 import { openSound } from "../player_sound.js";
 import { formatTime } from "../encoding.js";
 import { confirmDelete } from "./confirm.js";
-import { bytes, clock, day, duration } from "../words.js";
+import { bytes, clock, day, duration, labelled } from "../words.js";
 
 const TRUST = {
   synchronised: "set by the network's clock",
@@ -32,7 +32,8 @@ export async function clipView(app, id) {
   const title = clock(clip.startNs);
   if (last < 1)
     return { node: h("section", {}, way, heading, trouble("This clip ended before any video was in it.")), title };
-  const video = h("video", { controls: true, playsinline: true, preload: "auto" });
+  const glimpse = await app.glimpses.of(id);
+  const video = h("video", { controls: true, playsinline: true, preload: "auto", poster: glimpse?.poster });
   const player = new Player(video, clip, 1, last, fail);
   const motion = clip.manifest.motion.map(
     ([start, end]) => `${clock(clip.startNs + BigInt(start))} – ${clock(clip.startNs + BigInt(end))}`,
@@ -61,6 +62,7 @@ export async function clipView(app, id) {
     ),
     facts(
       ["Length", duration(endS(places[last]))],
+      glimpse !== null && glimpse.labels.length > 0 && ["Shows", glimpse.labels.map(labelled).join(", ")],
       ["Movement", motion.join(", ") || "not known"],
       clip.manifest.gaps.length > 0 && [
         "Gaps",

@@ -1,12 +1,17 @@
-/** All clips, newest first, day by day; each day with a strip that shows when something happened. */
+/**
+ * All clips, newest first, day by day; each day with a strip that shows when something happened. What a clip shows is
+ * sealed in it: this page opens it for the clips that are looked at, and for all where a filter needs it.
+ */
 import { parseTime } from "../encoding.js";
 import { h } from "../dom.js";
 import { clipList } from "../messages.js";
-import { clock, day, duration, fullHour } from "../words.js";
+import { clock, count, day, duration, fullHour, labelled } from "../words.js";
 
 /** @typedef {import("../messages.js").ClipSummary} ClipSummary */
 
 const PAGE = 200;
+
+const FILTERS = ["person", "vehicle", "animal", "ring"];
 
 /**
  * @param {import("../main.js").App} app
@@ -14,8 +19,61 @@ const PAGE = 200;
  */
 export async function clipsView(app) {
   const list = h("div");
+  const said = h("p", { class: "quiet", role: "status" });
+  /** @type {Map<string, Row>} */
+  const rows = new Map();
+  const watch = new IntersectionObserver(
+    (entries) =>
+      entries.forEach(({ target, isIntersecting }) => {
+        if (isIntersecting) rows.get(target.id)?.show(app.glimpses);
+      }),
+    { rootMargin: "200px" },
+  );
+  let wanted = "";
+  const sift = async () => {
+    const label = wanted;
+    let found = 0;
+    said.textContent = label ? "Looking through your clips…" : "";
+    for (const row of rows.values()) {
+      row.node.hidden = label !== "" && !(await row.show(app.glimpses))?.labels.includes(label);
+      if (label !== wanted) return;
+      found += Number(!row.node.hidden);
+    }
+    for (const section of list.querySelectorAll("section")) {
+      section.hidden = label !== "" && section.querySelector("li:not([hidden])") === null;
+    }
+    if (label) said.textContent = found === 0 ? `No clip shows this.` : `${count(found, "clip")} shown.`;
+  };
+  const choose = (/** @type {string} */ label) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        "aria-pressed": String(label === wanted),
+        onclick: (/** @type {Event} */ event) => {
+          wanted = label;
+          for (const each of filters.children) each.setAttribute("aria-pressed", String(each === event.currentTarget));
+          sift();
+        },
+      },
+      label ? labelled(label) : "All",
+    );
+  const filters = h(
+    "div",
+    { class: "filters", role: "group", "aria-label": "Show clips with" },
+    ...["", ...FILTERS].map(choose),
+  );
   const fill = async () => {
     const { clips } = await app.session.get(`/api/clips?limit=${PAGE}`, clipList);
+    watch.disconnect();
+    const before = new Map(rows);
+    rows.clear();
+    for (const clip of clips) {
+      const known = before.get(clip.id);
+      rows.set(clip.id, known?.is(clip) ? known : new Row(clip));
+    }
+    filters.hidden = clips.length === 0;
     list.replaceChildren(
       ...(clips.length === 0
         ? [
@@ -26,14 +84,21 @@ export async function clipsView(app) {
             ),
           ]
         : []),
-      ...[...byDay(clips)].map(([name, found]) => daySection(name, found)),
+      ...[...byDay(clips)].map(([name, found]) => daySection(name, found, rows)),
       ...(clips.length === PAGE ? [h("p", { class: "quiet" }, `The newest ${PAGE} clips are shown.`)] : []),
     );
+    for (const row of rows.values()) watch.observe(row.node);
+    if (wanted) await sift();
   };
   await fill();
   const update = async (/** @type {string} */ what) =>
     void ((what === "clips" || what === "everything") && (await fill()));
-  return { node: h("section", {}, h("h1", {}, "Clips"), list), title: "Clips", update };
+  return {
+    node: h("section", {}, h("h1", {}, "Clips"), filters, said, list),
+    title: "Clips",
+    update,
+    close: () => watch.disconnect(),
+  };
 }
 
 /** @param {ClipSummary[]} clips */
@@ -47,14 +112,15 @@ function byDay(clips) {
 /**
  * @param {string} name
  * @param {ClipSummary[]} clips
+ * @param {Map<string, Row>} rows
  */
-function daySection(name, clips) {
+function daySection(name, clips, rows) {
   return h(
     "section",
     { class: "day" },
     h("h2", {}, name),
     h("div", { class: "hours", "aria-hidden": "true" }, ...clips.map(hourMark), ...[6, 12, 18].map(hourLabel)),
-    h("ul", { class: "rows" }, ...clips.map(row)),
+    h("ul", { class: "rows" }, ...clips.map((clip) => rows.get(clip.id)?.node)),
   );
 }
 
@@ -79,24 +145,61 @@ function lengthS(clip) {
   return Number(parseTime(clip.end) - parseTime(clip.start)) / 1e9;
 }
 
-/** @param {ClipSummary} clip */
-function row(clip) {
-  const marks = [
-    clip.state === "recording" && "recording now",
-    clip.state === "cut" && "cut off: power or disk failed",
-    clip.held && "kept for a request",
-    clip.time_trust === "provisional" && "time uncertain",
-    ...(clip.labels ?? []),
-  ];
-  return h(
-    "li",
-    {},
-    h(
-      "a",
-      { class: "row", href: `#/clips/${clip.id}` },
-      h("strong", {}, clock(clip.start)),
-      h("span", { class: "quiet" }, duration(lengthS(clip))),
-      h("span", { class: "marks" }, ...marks.flatMap((text) => (text ? [h("span", { class: "chip" }, text)] : []))),
-    ),
-  );
+/** A clip in the list; its picture and labels come when it is looked at. */
+class Row {
+  #clip;
+  #picture = h("span", { class: "thumb" });
+  #labels = h("span", { class: "marks" });
+  #shown = false;
+
+  /** @param {ClipSummary} clip */
+  constructor(clip) {
+    this.#clip = clip;
+    const marks = [
+      clip.state === "recording" && "recording now",
+      clip.state === "cut" && "cut off: power or disk failed",
+      clip.held && "kept for a request",
+      clip.time_trust === "provisional" && "time uncertain",
+    ];
+    this.node = h(
+      "li",
+      { id: clip.id },
+      h(
+        "a",
+        { class: "row clip-row", href: `#/clips/${clip.id}` },
+        this.#picture,
+        h(
+          "span",
+          { class: "said" },
+          h("strong", {}, clock(clip.start)),
+          h("span", { class: "quiet" }, duration(lengthS(clip))),
+          h("span", { class: "marks" }, ...marks.flatMap((text) => (text ? [h("span", { class: "chip" }, text)] : []))),
+          this.#labels,
+        ),
+      ),
+    );
+  }
+
+  /**
+   * Whether nothing of the clip has changed since.
+   * @param {ClipSummary} clip
+   */
+  is(clip) {
+    return JSON.stringify(clip) === JSON.stringify(this.#clip);
+  }
+
+  /**
+   * @param {import("../glimpses.js").Glimpses} glimpses
+   * @returns {Promise<import("../glimpses.js").Glimpse | null>} null for a clip that has none yet
+   */
+  async show(glimpses) {
+    if (this.#clip.state === "recording") return null;
+    const glimpse = await glimpses.of(this.#clip.id);
+    if (!this.#shown && glimpse !== null) {
+      this.#shown = true;
+      if (glimpse.poster) this.#picture.replaceChildren(h("img", { src: glimpse.poster, alt: "" }));
+      this.#labels.replaceChildren(...glimpse.labels.map((label) => h("span", { class: "chip" }, labelled(label))));
+    }
+    return glimpse;
+  }
 }

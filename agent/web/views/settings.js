@@ -7,6 +7,14 @@ import { remove } from "../joining.js";
 import { bytes, count, grouped, moment } from "../words.js";
 import { askingSection } from "./asking.js";
 
+const DETECTOR = {
+  off: "no: turned off",
+  missing: "no: ‘doorward models fetch’ on the doorbell gets what it takes",
+  starting: "in a moment: it is starting",
+  on: "yes, and vehicles and animals",
+  failed: "no: it does not work; the doorbell’s log says why",
+};
+
 /**
  * @param {import("../main.js").App} app
  * @returns {Promise<import("../main.js").View>}
@@ -71,6 +79,7 @@ export async function settingsView(app) {
       ["Name", app.status.name],
       ["Key id", h("span", { class: "kid" }, grouped(doorbell.id))],
       ["Request service", service],
+      ["Recognises people", DETECTOR[app.status.detector]],
     ),
     await askingSection(app),
     h("h2", {}, "Storage"),
