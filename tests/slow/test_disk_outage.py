@@ -1,0 +1,128 @@
+"""A disk that fails while a doorbell records: really full, or refusing an operation. It pauses, and goes on by itself.
+
+The recorder is the product's, the disk a loop-mounted ext4 (root) or FUSE with faults.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.core.frame import EncodedPacket, SourceItem
+from agent.store.check import Checker
+from agent.store.ring import Ring
+from tests.conftest import ROOT
+from tests.household import SECOND
+from tests.slow.conftest import needed
+from tests.slow.test_ring_ext4 import mounted, must_have_loop_devices, new_ext4
+from tests.street import Recorded, Street
+
+pytestmark = pytest.mark.slow
+
+PICTURES = set(range(200, 500))
+
+
+def street(fails: Callable[[], None], mended: Callable[[], None], from_s: int, to_s: int) -> Iterator[SourceItem]:
+    """A visit from 20 s to 50 s; the disk fails between two moments."""
+    for item in Street(90, [(20, 50)], size=4000):
+        if isinstance(item, EncodedPacket) and item.pts_ns == from_s * SECOND:
+            fails()
+        if isinstance(item, EncodedPacket) and item.pts_ns == to_s * SECOND:
+            mended()
+        yield item
+
+
+@contextlib.contextmanager
+def recorder_on(disk: Path) -> Iterator[Recorded]:
+    """A patient recorder whose ring and database lie on `disk`."""
+    recorded = Recorded(disk / "state", patience=lambda: 0.5)
+    try:
+        yield recorded
+    finally:
+        recorded.home.db.close()
+
+
+def kept(recorded: Recorded) -> set[int]:
+    """Opens every record of every clip."""
+    return {n for row in recorded.rows() for n in recorded.pictures(row)}
+
+
+def findings(recorded: Recorded) -> list[str]:
+    home = recorded.home
+    return [found.text for found in Checker(Ring(home.state.ring), home.db, home.device).findings()]
+
+
+@pytest.mark.parametrize("from_s", [10, 30, 54])
+@pytest.mark.parametrize("left_kb", [0, 64])
+def test_a_disk_that_is_really_full_pauses_recording_and_loses_nothing(
+    tmp_path: Path, from_s: int, left_kb: int
+) -> None:
+    must_have_loop_devices()
+    with mounted(new_ext4(tmp_path / "image", 32), tmp_path / "disk") as disk, recorder_on(disk) as recorded:
+        filler = disk / "filler"
+
+        def fill() -> None:
+            with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+                while file.write(bytes(1024)):
+                    pass
+            os.truncate(filler, filler.stat().st_size - left_kb * 1024)
+            os.sync()
+
+        recorded.record(street(fill, filler.unlink, from_s, from_s + 14))
+        assert kept(recorded) >= PICTURES
+        assert findings(recorded) == []
+        assert {row.state for row in recorded.rows()} <= {"closed", "cut"}
+        assert len(recorded.failures) == len(recorded.outages) <= 2
+        assert all(lost_ns == 0 for _, _, lost_ns in recorded.outages)
+        if from_s == 30:
+            assert recorded.failures
+            assert "make room" in recorded.failures[0]
+
+
+@contextlib.contextmanager
+def fault_fs(root: Path) -> Iterator[tuple[Path, Path]]:
+    """(where it is mounted, the file that says what fails)."""
+    needed("fusermount3")
+    below, mount, faults = root / "below", root / "mount", root / "faults"
+    below.mkdir()
+    mount.mkdir()
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.fail("/dev/fuse is not usable") if os.environ.get("CI") else pytest.skip("/dev/fuse is not usable")
+    process = subprocess.Popen([sys.executable, "-m", "tests.faultfs", below, mount, faults], cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 10
+        while not mount.is_mount():
+            assert process.poll() is None, "the file system ended"
+            assert time.monotonic() < deadline, "the file system does not come up"
+            time.sleep(0.05)
+        yield mount, faults
+    finally:
+        subprocess.run(["fusermount3", "-u", str(mount)], check=False)
+        process.wait(10)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize(
+    "operations", [("write",), ("fsync",), ("create",), ("unlink",), ("open",), ("write", "fsync", "create", "unlink")]
+)
+def test_a_disk_that_refuses_an_operation_pauses_recording_and_loses_nothing(
+    tmp_path: Path, operations: tuple[str, ...], number: int
+) -> None:
+    with fault_fs(tmp_path) as (mount, faults), recorder_on(mount) as recorded:
+        refused = "\n".join(f"{operation} {errno.errorcode[number]}" for operation in operations)
+        for from_s in (19, 30):
+            recorded.record(street(lambda: faults.write_text(refused) and None, faults.unlink, from_s, from_s + 12))
+            assert findings(recorded) == []
+        assert kept(recorded) >= PICTURES
+        assert {row.state for row in recorded.rows()} <= {"closed", "cut"}
+        assert len(recorded.failures) == len(recorded.outages)
+        if "write" in operations:
+            assert recorded.failures
