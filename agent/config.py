@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.core.errors import BadInput
-from agent.core.masks import MAX_CORNERS, MAX_MASKS, MIN_CORNERS
+from agent.core.masks import MAX_CORNERS, MAX_MASKS, MIN_CORNERS, Mask
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,6 +178,11 @@ def read_config(path: Path) -> Config:
             directory=directory if asked.directory else "",
         ),
     )
+
+
+def camera_masks(config: Config) -> tuple[Mask, ...]:
+    """What the camera must not see."""
+    return tuple(Mask(tuple(mask.corners)) for mask in config.camera.masks)
 
 
 def _explain(path: Path, text: str, error: str) -> str:

@@ -24,6 +24,7 @@ def make_clapper(
     rate: int = 48_000,
     layout: str = "mono",
     moves: tuple[int, int] = (8, 14),
+    b_frames: int = 2,
 ) -> Path:
     """Encodes a film that flashes and beeps at MOMENTS; a square walks about between `moves` (seconds)."""
     with av.open(str(path), "w") as container:
@@ -31,7 +32,7 @@ def make_clapper(
         video.width, video.height = SIZE
         video.pix_fmt = "yuv420p"
         video.codec_context.gop_size = FPS
-        video.codec_context.max_b_frames = 2
+        video.codec_context.max_b_frames = b_frames
         video.codec_context.thread_count = 1
         video.codec_context.options = {"preset": "veryfast", "sc_threshold": "0"}
         audio = container.add_stream(codec, rate=rate, layout=layout)

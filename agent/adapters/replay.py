@@ -27,6 +27,7 @@ from agent.adapters.transcode import Transcoder
 from agent.core.errors import BadInput
 from agent.core.fmp4 import SECOND_NS
 from agent.core.frame import EncodedPacket, Gap, SourceItem, VideoFormat
+from agent.core.masks import Mask
 
 # Headers round; a film that ends this much early still ended where it should.
 _TOLERANCE_NS: Final = SECOND_NS // 5
@@ -45,7 +46,7 @@ class ReplaySource:
     """The items of `paths`, one after the other. Looks into each file at once: BadInput for one that is no film.
 
     `luma_width` pixels and `luma_rate_hz` set what motion detection gets. `pace` None: as fast as the machine can.
-    `sound`: hand over the files' sound, too.
+    `sound`: hand over the files' sound, too. With `masks` every file is encoded anew, H.264 too.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ReplaySource:
         pace: Pace | None = None,
         threads: int = 1,
         sound: bool = False,
+        masks: tuple[Mask, ...] = (),
     ) -> None:
         if not paths:
             raise BadInput("No footage was named; name at least one film file.")
@@ -67,6 +69,7 @@ class ReplaySource:
         self._pace = pace
         self._threads = threads
         self._sound = sound
+        self._masks = masks
         self._end_ns = 0
         self._last_dts_ns: int | None = None
         self._format: VideoFormat | None = None
@@ -89,11 +92,15 @@ class ReplaySource:
         rate = track.average_rate or track.guessed_rate
         clock = TickClock(track.time_base or _USUAL_TIME_BASE, rate, self._end_ns, self._last_dts_ns)
         sampler = LumaSampler(self._luma_width, self._luma_rate_hz)
-        reader = PassThrough if context.name == "h264" else Transcoder
         heard = sound_track(container) if self._sound else None
         tap = SoundTap(heard, clock) if heard is not None else None
         seen = False
-        for item in reader(container, track, clock, sampler, partial(read_packets, sound=tap)).items():
+        read = partial(read_packets, sound=tap)
+        if context.name == "h264" and not self._masks:
+            items = PassThrough(container, track, clock, sampler, read).items()
+        else:
+            items = Transcoder(container, track, clock, sampler, read, masks=self._masks).items()
+        for item in items:
             if isinstance(item, VideoFormat):
                 if item == self._format:
                     continue

@@ -31,6 +31,7 @@ from agent.core.backoff import Backoff
 from agent.core.errors import BadInput, Unavailable
 from agent.core.fmp4 import MAX_RUN_BYTES, SECOND_NS
 from agent.core.frame import EncodedPacket, Gap, SourceItem, VideoFormat
+from agent.core.masks import Mask
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class StreamSource:
 
     Stops within half a second between connections; while a camera hangs, when libav gives up after `SILENCE_S`.
     `luma_width` pixels and `luma_rate_hz` set what motion detection gets. `sound`: record the camera's own sound, too.
+    With `masks` its video is encoded anew, which costs many times what passing it on does.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class StreamSource:
         luma_width: int = 320,
         luma_rate_hz: float = 10.0,
         sound: bool = False,
+        masks: tuple[Mask, ...] = (),
         surroundings: Surroundings | None = None,
         connect: Connect | None = None,
     ) -> None:
@@ -63,6 +66,7 @@ class StreamSource:
         self._luma_width = luma_width
         self._luma_rate_hz = luma_rate_hz
         self._sound = sound
+        self._masks = masks
         self._around = surroundings or Surroundings()
         self._connect = connect or (lambda: open_camera(self._address, sound=sound))
         self._end_ns = 0
@@ -102,10 +106,12 @@ class StreamSource:
         reader.sound = SoundTap(heard, clock) if heard is not None else None
         sampler = LumaSampler(self._luma_width, self._luma_rate_hz)
         try:
-            if context.name == "h264":
+            if context.name == "h264" and not self._masks:
                 items = PassThrough(container, track, clock, sampler, reader.packets).items()
             else:
-                items = Transcoder(container, track, clock, sampler, reader.packets, live=True).items()
+                items = Transcoder(
+                    container, track, clock, sampler, reader.packets, live=True, masks=self._masks
+                ).items()
             for item in self._continued(items, clock):
                 yield item
                 if reader.sound is not None:

@@ -1,4 +1,6 @@
-"""Video that is not H.264, encoded once into what a film of ours must be. A camera's own H.264 never is.
+"""Video that is not H.264, or must not be seen whole, encoded once into what a film of ours must be.
+
+A camera's own H.264 is encoded anew only where privacy masks are to be burnt into it.
 
 Owns the encoder's settings (no B-frames, a key frame each second, even sides) and the order of what comes out. Times
 are those of the file's pictures. A stretch the decoder cannot read is a gap.
@@ -16,6 +18,7 @@ import av
 import av.codec
 import av.container
 import av.error
+import numpy as np
 from av.codec.context import Flags
 from av.packet import Packet
 from av.video.frame import PictureType
@@ -27,6 +30,7 @@ from agent.adapters.times import PacketClock
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import SECOND_NS
 from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem
+from agent.core.masks import Mask, MaskPainter
 from agent.core.packing import Packing
 
 _PIXELS: Final = "yuv420p"  # what every browser plays
@@ -44,7 +48,10 @@ class _InFlight:
 
 
 class Transcoder:
-    """The items of one opened file or camera of any codec that can be decoded here. `live`: nothing is held back."""
+    """The items of one opened file or camera of any codec that can be decoded here.
+
+    `live`: nothing is held back. `masks` are painted into every picture before anything else sees it.
+    """
 
     def __init__(
         self,
@@ -55,10 +62,13 @@ class Transcoder:
         read: PacketReader = read_packets,
         *,
         live: bool = False,
+        masks: tuple[Mask, ...] = (),
     ) -> None:
         self._container = container
         self._read = read
         self._live = live
+        self._masks = masks
+        self._painter: tuple[tuple[int, int], MaskPainter] | None = None
         self._track = track
         self._clock = clock
         self._sampler = sampler
@@ -85,11 +95,25 @@ class Transcoder:
             size = (max(2, frame.width & ~1), max(2, frame.height & ~1))
             if (frame.width, frame.height, frame.format.name) != (*size, _PIXELS):
                 frame = _with_time_of(frame, frame.reformat(*size, format=_PIXELS))
+            if self._masks:
+                frame = self._painted(frame)
             if self._encoder is None or not self._encoder.takes(frame):
                 yield from self._finish()
                 threads = self._track.codec_context.thread_count
                 self._encoder = _Encoder(frame, self._clock.timescale, self._rate, threads, live=self._live)
             yield from self._encode(self._encoder, frame)
+
+    def _painted(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """A copy: the decoder still looks at its own pictures."""
+        size = (frame.width, frame.height)
+        if self._painter is None or self._painter[0] != size:
+            self._painter = (size, MaskPainter(self._masks, *size))
+        pixels = np.asarray(frame.to_ndarray(), dtype=np.uint8)
+        colour = pixels[frame.height :].reshape(2, frame.height // 2, frame.width // 2)
+        self._painter[1].paint(pixels[: frame.height], colour[0], colour[1])
+        painted = av.VideoFrame.from_ndarray(pixels, format=_PIXELS)
+        painted.color_range, painted.colorspace = frame.color_range, frame.colorspace
+        return _with_time_of(frame, painted)
 
     def _encode(self, encoder: _Encoder, frame: av.VideoFrame) -> Iterator[SourceItem]:
         before_ns = self._clock.end_ns

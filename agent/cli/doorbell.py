@@ -19,10 +19,11 @@ from agent.adapters.replay import Pace, ReplaySource
 from agent.adapters.stream import StreamSource
 from agent.adapters.stream_open import CameraAddress
 from agent.cli.output import Options, options, report
-from agent.config import Config
+from agent.config import Config, camera_masks
 from agent.core import identity
 from agent.core.encoding import format_time
-from agent.core.errors import BadInput, Refused
+from agent.core.errors import Refused
+from agent.core.masks import Mask
 from agent.core.timeline import TimeBase, Trust
 from agent.daemon import Doorbell, Running, pinned_requesters
 from agent.recorder_thread import Footage
@@ -55,7 +56,7 @@ def run(context: click.Context) -> None:
     asyncio.run(_run(opts, opts.config))
 
 
-def _live(url: str, *, sound: bool) -> Footage:
+def _live(url: str, *, sound: bool, masks: tuple[Mask, ...]) -> Footage:
     """The camera at `url`. BadInput where that is no address; a camera that is not there is waited for."""
     CameraAddress.parse(url)
 
@@ -64,23 +65,19 @@ def _live(url: str, *, sound: bool) -> Footage:
             clock.boot_ns(), clock.utc_ns(), Trust.SYNCHRONISED if clock.synchronised() else Trust.PROVISIONAL
         )
 
-    return Footage(lambda stopped: StreamSource(url, stopped, sound=sound), base)
+    return Footage(lambda stopped: StreamSource(url, stopped, sound=sound, masks=masks), base)
 
 
 async def _run(opts: Options, config: Config) -> None:
     footage = None
-    if config.camera.masks and (config.camera.url or config.camera.replay):
-        raise BadInput(
-            "camera.masks is set, but masks cannot be burnt into this source's pictures, which come encoded already; "
-            "set masks in the camera itself and take them out here"
-        )
     if config.camera.url:
-        footage = _live(config.camera.url, sound=config.audio.record)
+        footage = _live(config.camera.url, sound=config.audio.record, masks=camera_masks(config))
     elif config.camera.replay:
         source = ReplaySource(
             [Path(name) for name in config.camera.replay],
             pace=Pace() if config.camera.realtime else None,
             sound=config.audio.record,
+            masks=camera_masks(config),
         )
         # What is replayed faster than it was filmed ends now: nothing may be filmed in the future.
         ahead_ns = 0 if config.camera.realtime else sum(facts.duration_ns for facts in source.facts)

@@ -17,6 +17,7 @@ from agent.adapters.replay import Pace, ReplaySource
 from agent.cli.output import options, report
 from agent.cli.stored import reading_progress
 from agent.cli.tables import clip_table
+from agent.config import camera_masks
 from agent.core import identity, motion_explain, statements
 from agent.core.encoding import format_time, parse_time
 from agent.core.frame import LumaFrame
@@ -99,7 +100,12 @@ def replay(
 ) -> None:
     """Record footage into the ring as if it were filmed at TIME (or had ended just now)."""
     opts = options(context)
-    source = ReplaySource(files, pace=Pace() if realtime else None, sound=sound or opts.config.audio.record)
+    source = ReplaySource(
+        files,
+        pace=Pace() if realtime else None,
+        sound=sound or opts.config.audio.record,
+        masks=camera_masks(opts.config),
+    )
     total_ns = sum(facts.duration_ns for facts in source.facts)
     start_ns = parse_time(start) if start else clock.utc_ns() - total_ns
     settings = recorder_settings(opts.config)
