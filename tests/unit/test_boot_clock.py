@@ -175,12 +175,13 @@ class Machine:
         synchronised = False
         ends_ns = min(round(pick.expovariate(1 / (20 * 3600 * S))), 200 * 3600 * S)
         serves = pick.random() < 0.6
+        rate = pick.choice([-4.9e-4, 4.9e-4, pick.uniform(-4.9e-4, 4.9e-4)])
         first = True
         while boot_ns < ends_ns:
             if not first:
                 step_ns = round(pick.expovariate(1 / (pick.choice([2, 600, 9000]) * S)))
                 self.truth_ns += step_ns
-                gone_ns = step_ns + round(step_ns * pick.uniform(-4.9e-4, 4.9e-4))
+                gone_ns = step_ns + round(step_ns * rate)
                 boot_ns, wall_ns = boot_ns + gone_ns, wall_ns + gone_ns
             first = False
             event = pick.random()
