@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import logging
 
-from agent.adapters import clock
 from agent.core.errors import Unavailable
 from agent.core.retention import Limits
+from agent.core.timeline import DoorbellTime
 from agent.disclosure.bulletin import Bulletin
 from agent.setup import Opened
 from agent.store.clips import ClipStore
@@ -29,16 +29,17 @@ _EVERY_S = 600.0
 class AgeLimit:
     """Evicts what has outlived `limits`."""
 
-    def __init__(self, opened: Opened, limits: Limits, bulletin: Bulletin) -> None:
+    def __init__(self, opened: Opened, limits: Limits, time: DoorbellTime, bulletin: Bulletin) -> None:
         self._opened = opened
         self._limits = limits
+        self._time = time
         self._bulletin = bulletin
 
     async def run(self) -> None:
         """Until cancelled. A disk that fails is asked again the next time."""
         while True:
             try:
-                if clock.synchronised() and await asyncio.to_thread(self.evict) > 0:
+                if self._time.known() and await asyncio.to_thread(self.evict) > 0:
                     self._bulletin.tell("clips")
             except (OSError, Unavailable) as e:
                 log.error("clips past the age limit could not be deleted, trying again in ten minutes: %s", e)
@@ -49,7 +50,7 @@ class AgeLimit:
         opened = self._opened
         with contextlib.closing(connect(opened.state.database)) as db:
             store = ClipStore(Ring(opened.state.ring), db, opened.device)
-            evicted = Keeper(store, Ledger(db), self._limits, clock.utc_ns).evict_outlived()
+            evicted = Keeper(store, Ledger(db), self._limits, self._time.now).evict_outlived()
         if evicted:
             log.info("%d clips were past the age limit", len(evicted))
         return len(evicted)

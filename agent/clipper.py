@@ -139,7 +139,7 @@ class Clipper:
         self._roll_motion_ns: int | None = None  # set while a full clip waits for the key frame the next begins at
         self._end_ns = 0
         self.sound = ClipSound(self._make_room)
-        self.base: TimeBase | None = None
+        self.base: Callable[[], TimeBase] | None = None
 
     @property
     def format(self) -> VideoFormat | None:
@@ -343,10 +343,11 @@ class Clipper:
         self._make_room(sum(run.size for run in runs))
         origin = runs[0].origin
         owners, owners_hash = self._owners()
+        base = self.base()
         start = ClipStart(
-            start_ns=self.base.utc(origin.pts_ns),
-            trust=self.base.trust,
-            boot=self._boot,
+            start_ns=base.utc(origin.pts_ns),
+            trust=base.trust,
+            boot=base.boot or self._boot,
             boot_us=max(0, origin.pts_ns // 1000),
             clip_id=self._random(16),
             clip_key=self._random(32),

@@ -122,6 +122,12 @@ class Consent(_Section, frozen=True):
     undo_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0
 
 
+class Clock(_Section, frozen=True):
+    """Whether this machine's clock is believed though no time server vouches for it."""
+
+    trusted: bool = False
+
+
 class Http(_Section, frozen=True):
     """Where the owner's page is served."""
 
@@ -143,6 +149,7 @@ class Config(_Section, frozen=True):
     broker: Broker = Broker()
     requesters: Requesters = Requesters()
     consent: Consent = Consent()
+    clock: Clock = Clock()
     http: Http = Http()
 
 

@@ -26,7 +26,7 @@ from agent.broker_talk import BrokerTalk
 from agent.config import Config
 from agent.core import identity
 from agent.core.area import cell_of
-from agent.core.encoding import from_b64u
+from agent.core.encoding import format_time, from_b64u
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused, Unavailable
 from agent.core.owner_api import Trouble
 from agent.core.topics import request_topic
@@ -47,6 +47,7 @@ from agent.store.keeping import Keeper, ring_limits
 from agent.store.ledger import Ledger
 from agent.store.ring import Ring
 from agent.store.state import StateDirectory, WriterLock
+from agent.timekeeper import Clock, Timekeeper
 from agent.watchdog import Heartbeat, Watchdog
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ class Doorbell:
 
     async def _run_parts(self, opened: Opened, ready: Callable[[Running], None]) -> None:
         self._note("started")
-        newcomers = Newcomers(self._ledger, opened.device, clock.utc_ns, lambda: self.bulletin.tell("status"))
+        newcomers = Newcomers(self._ledger, opened.device, self.time.now, lambda: self.bulletin.tell("status"))
         server = OwnerServer(self.doorkeeper, newcomers, self.desk, self.preferences, self._paired)
         host = self._config.http.host
         port = await server.start(host, self._config.http.port)
@@ -157,6 +158,7 @@ class Doorbell:
                     group.create_task(self._age_limit.run()),
                     group.create_task(self._renew_directory()),
                     group.create_task(self._stay_awake()),
+                    group.create_task(self._timekeeper.run()),
                 ]
                 self._watchdog.start()
                 self._supervisor.ready(self.recording)
@@ -177,18 +179,25 @@ class Doorbell:
             self._detecting.close()
             self._sending.close()
             await server.stop()
+            self._timekeeper.close()
             self._note("stopped")
 
     def _note(self, what: str) -> None:
         try:
-            self._ledger.note(clock.utc_ns(), what, {"version": __version__})
+            self._ledger.note(self.time.now(), what, {"version": __version__})
         except Unavailable as e:  # a full disk must not keep the owner from the page that can make room
             log.error("the log entry '%s' could not be kept: %s", what, e)
 
     def _build(self, opened: Opened) -> None:
         config, db = self._config, opened.db
         clips = ClipStore(Ring(opened.state.ring), db, opened.device)
+        self.time = Clock(
+            opened.state, opened.device, clock.reading, clock.kernel_boot_id(), trusted=config.clock.trusted
+        )
+        self._timekeeper = Timekeeper(self.time, clips.index, self._time_moved, self._time_known)
+        self._timekeeper.begin()
         recovery = clips.recover(_tell_recovery)
+        self.time.folder.prune(clips.index)
         for problem in recovery.unreadable:
             log.error("%s; 'doorward check' says more", problem)
         self._ledger = Ledger(db)
@@ -198,25 +207,25 @@ class Doorbell:
             opened,
             recorder_settings(config),
             ring_limits(config),
+            self.time,
             self.bulletin,
             self._detecting.sight,
             frozenset(config.notify.on),
         )  # fmt: skip
         self._watchdog = Watchdog(self._supervisor, [self._heartbeat, self.recorder.heartbeat])
         self.doorkeeper = Doorkeeper(
-            self._ledger, opened.device, config.doorbell.name, __version__, clock.utc_ns, secrets.token_bytes
+            self._ledger, opened.device, config.doorbell.name, __version__, self.time.now, secrets.token_bytes
         )
         self._sending = Sending(
-            self._ledger, clips, opened.device, self._talk.publish, self._talk.listen, self.bulletin, clock.utc_ns,
-            clock.boot_ns,
-        )  # fmt: skip
+            self._ledger, clips, opened.device, self._talk.publish, self._talk.listen, self.bulletin, self.time
+        )
         place = (config.doorbell.latitude, config.doorbell.longitude)
         limits = ring_limits(config)
         asked = config.requesters
         key = from_b64u(asked.directory_key, 32) if asked.directory_key else None
-        self._trusted = Trusted(self._ledger, self._pinned, key, clock.utc_ns)
+        self._trusted = Trusted(self._ledger, self._pinned, key, self.time.now)
         self._intake = Intake(
-            self._ledger, clips.index, place, self._trusted, self.bulletin, clock.utc_ns, clock.minute_of_day,
+            self._ledger, clips.index, place, self._trusted, self.bulletin, self.time, clock.minute_of_day,
             self.look_again, limits.budget_bytes,
         )  # fmt: skip
         home = Home(
@@ -225,19 +234,27 @@ class Doorbell:
             latitude=place[0],
             undo_ns=round(config.consent.undo_s * 1e9),
         )
-        self._age_limit = AgeLimit(opened, limits, self.bulletin)
-        keeper = Keeper(clips, self._ledger, limits, clock.utc_ns)
+        self._age_limit = AgeLimit(opened, limits, self.time, self.bulletin)
+        keeper = Keeper(clips, self._ledger, limits, self.time.now)
         self.desk = Desk(
             self._ledger, clips, keeper, opened.device, home, self, self.bulletin, self._trusted,
-            self.doorkeeper.owner_set,
-            clock.utc_ns, secrets.token_bytes,
+            self.doorkeeper.owner_set, self.time, secrets.token_bytes,
         )  # fmt: skip
 
-        self.preferences = Preferences(self._ledger, self._trusted, self.bulletin, clock.utc_ns, clock.minute_of_day)
+        self.preferences = Preferences(self._ledger, self._trusted, self.bulletin, self.time.now, clock.minute_of_day)
 
     def pairing_link(self, origin: str, secret: bytes) -> str:
         """Open pairing for one phone."""
-        return pairing_link(self._ledger, self._device, origin, clock.utc_ns(), secret)
+        return pairing_link(self._ledger, self._device, origin, self.time.now(), secret)
+
+    def _time_moved(self, from_ns: int, to_ns: int) -> None:
+        self._ledger.note(to_ns, "clock-set", {"from": format_time(from_ns), "to": format_time(to_ns)})
+
+    def _time_known(self) -> None:
+        log.info("the time is known")
+        self._intake.judge_waiting()
+        self._sending.look_again()
+        self.bulletin.tell("status")
 
     def _paired(self) -> None:
         self._may_record.set()

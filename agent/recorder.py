@@ -127,8 +127,10 @@ class Recorder:
             patience,
         )  # fmt: skip
 
-    def record(self, source: Iterable[SourceItem], base: TimeBase, stopped: Callable[[], bool]) -> RecorderReport:
-        """Record until the source ends or `stopped()`; every clip is closed on return.
+    def record(
+        self, source: Iterable[SourceItem], base: Callable[[], TimeBase], stopped: Callable[[], bool]
+    ) -> RecorderReport:
+        """Record until the source ends or `stopped()`; every clip is closed on return. `base` is asked for each clip.
 
         Without patience Unavailable when the disk fails or is full of held clips; what was durable before stays, closed
         as `cut` at the next start.

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from agent.adapters import clock
 from agent.core import identity, statements
 from agent.core.audit import Details
 from agent.core.encoding import format_time
@@ -36,6 +35,7 @@ from agent.store.keeping import Keeper
 from agent.store.ledger import Ledger
 from agent.store.ring import Ring
 from agent.store.state import device_id
+from agent.timekeeper import Clock
 from agent.watchdog import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -49,13 +49,14 @@ _MOTION = "motion"
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """What the recorder is to see: opened when recording begins, with what its clock means.
+    """What the recorder is to see: opened when recording begins, with what its clock means; a source without `base`
+    gives times of the boot clock.
 
     `source` is given whether to stop: a camera that is away hands over nothing after which to ask.
     """
 
     source: Callable[[Callable[[], bool]], Iterable[SourceItem]]
-    base: Callable[[], TimeBase]
+    base: Callable[[], TimeBase] | None
 
 
 class RecorderThread:
@@ -66,6 +67,7 @@ class RecorderThread:
         opened: Opened,
         settings: RecorderSettings,
         limits: Limits,
+        time: Clock,
         bulletin: Bulletin,
         sight: Sight | None,
         notify: frozenset[str],
@@ -73,6 +75,7 @@ class RecorderThread:
         self._opened = opened
         self._settings = settings
         self._limits = limits
+        self._time = time
         self._bulletin = bulletin
         self._sight = sight
         self._notify = notify
@@ -133,7 +136,7 @@ class RecorderThread:
         with contextlib.closing(connect(self._opened.state.database, cache_only=True)) as db:
             store = ClipStore(Ring(self._opened.state.ring), db, self._opened.device)
             ledger = Ledger(db)
-            keeper = Keeper(store, ledger, self._limits, clock.utc_ns)
+            keeper = Keeper(store, ledger, self._limits, self._time.now)
             device = device_id(self._opened.device)
 
             def owners() -> tuple[OwnerSet, bytes]:
@@ -146,7 +149,7 @@ class RecorderThread:
             )  # fmt: skip
             source = self._beating(footage.source(self._stop.is_set))
             try:
-                return recorder.record(source, footage.base(), self._stop.is_set)
+                return recorder.record(source, self._base(footage), self._stop.is_set)
             finally:
                 self.heartbeat.rest()
 
@@ -160,6 +163,12 @@ class RecorderThread:
                 return
             self.heartbeat.beat("the recorder does not get done with a picture; the disk does not answer")
             yield item
+
+    def _base(self, footage: Footage) -> Callable[[], TimeBase]:
+        if footage.base is None:
+            return self._time.base
+        fixed = footage.base()
+        return lambda: fixed
 
     def _set_state(self, state: str) -> None:
         self._state = state
@@ -218,7 +227,7 @@ class RecorderThread:
             known = self._troubles.get(part)
             if known is not None and known.text == text:
                 return
-            since = known.since if known else format_time(clock.utc_ns())
+            since = known.since if known else format_time(self._time.now())
             self._troubles[part] = Trouble(part, text, since)
         self._tell("status")
 
@@ -233,6 +242,6 @@ class RecorderThread:
 
     def _put_down(self, what: str, details: Details) -> None:
         try:
-            Ledger(self._opened.db).note(clock.utc_ns(), what, details)
+            Ledger(self._opened.db).note(self._time.now(), what, details)
         except Unavailable as e:
             log.error("the log entry '%s' could not be kept: %s", what, e)

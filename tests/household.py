@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from agent.core.release import Asked
 from agent.core.request import Asker, FootageRequest, sign_request
 from agent.core.retention import Limits
 from agent.core.statements import Kind
-from agent.core.timeline import Span, Trust
+from agent.core.timeline import Span, TimeBase, Trust
 from agent.setup import open_state
 from agent.store.clips import ClipStart, ClipStore
 from agent.store.index import ClipRow
@@ -39,6 +39,24 @@ HOME = (42.3611, -71.0571)
 def new_keys() -> KeyPair:
     """A person's keys."""
     return KeyPair.from_seeds(secrets.token_bytes(32), secrets.token_bytes(32))
+
+
+class HandSet:
+    """A doorbell's time that a test sets by hand. `stepped_ns`: how far somebody has set the clock."""
+
+    def __init__(self, boot_ns: Callable[[], int]) -> None:
+        self.boot = "this boot"
+        self.boot_ns = boot_ns
+        self.is_known = True
+        self.stepped_ns = 0
+
+    def now(self) -> int:
+        """UTC ns."""
+        return self.boot_ns() + self.stepped_ns
+
+    def known(self) -> bool:
+        """Whether that can be relied on."""
+        return self.is_known
 
 
 @dataclass
@@ -104,19 +122,22 @@ class Household:
         )
         return statements.sign(Kind.REQUESTER, said, self.requester.signs)
 
-    def begin_clip(self, start_ns: int = NOW) -> OpenClip:
-        """A clip being recorded."""
+    def begin_clip(self, start_ns: int = NOW, base: TimeBase | None = None) -> OpenClip:
+        """A clip being recorded, on a boot clock where there is a `base`."""
         token = self.ledger.owners()
         assert token is not None
         owners = identity.read_owner_set(token, self.device_id)
+        base = base or TimeBase(0, start_ns, Trust.SYNCHRONISED, b64u(bytes(16)))
         start = ClipStart(
-            start_ns, Trust.SYNCHRONISED, b64u(bytes(16)), 0, secrets.token_bytes(16), secrets.token_bytes(32)
+            base.utc_ns, base.trust, base.boot, base.source_ns // 1000, secrets.token_bytes(16), secrets.token_bytes(32)
         )
         return self.clips.begin(start, owners, statements.digest(token))
 
-    def record_clip(self, start_ns: int = NOW, seconds: int = 10, size: int = 2000) -> ClipRow:
+    def record_clip(
+        self, start_ns: int = NOW, seconds: int = 10, size: int = 2000, base: TimeBase | None = None
+    ) -> ClipRow:
         """A closed clip of one-second records, key records at 0, 2, 4 …; audio beside the video."""
-        clip = self.begin_clip(start_ns)
+        clip = self.begin_clip(start_ns, base)
         clip.add_init(Track.VIDEO, b"init of the video")
         clip.add_init(Track.AUDIO, b"init of the audio")
         for n in range(seconds):

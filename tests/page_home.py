@@ -24,7 +24,7 @@ from agent.adapters import clock
 from agent.adapters.broker import BrokerAddress, BrokerSession
 from agent.adapters.embedded_broker import EmbeddedBroker
 from agent.adapters.replay import ReplaySource
-from agent.config import Broker, Config, Consent, Doorbell, Http, Requesters
+from agent.config import Broker, Clock, Config, Consent, Doorbell, Http, Requesters
 from agent.core.area import Area, Circle
 from agent.core.settings import Settings
 from agent.core.timeline import Span, TimeBase, Trust
@@ -177,6 +177,7 @@ class PageHome:
                 doorbell=Doorbell("Front door", *HOME),
                 broker=Broker(broker.url),
                 consent=Consent(undo_s=self._undo_s),
+                clock=Clock(trusted=True),
                 http=Http("127.0.0.1", 0),
             )
             pinned = [asker.statement]

@@ -101,7 +101,7 @@ class Recorded:
             patience=self.patience,
         )  # fmt: skip
         self.began(recorder)
-        return recorder.record(street, TimeBase(0, NOW, Trust.REPLAYED), lambda: False)
+        return recorder.record(street, lambda: TimeBase(0, NOW, Trust.REPLAYED), lambda: False)
 
     def pictures(self, row: ClipRow) -> list[int]:
         """The numbers of the pictures in a clip, opened with the owner's key."""

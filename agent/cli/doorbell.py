@@ -31,6 +31,7 @@ from agent.setup import pairing_link
 from agent.store.database import connect
 from agent.store.ledger import Ledger
 from agent.store.state import StateDirectory, device_id
+from agent.timekeeper import Clock
 
 
 @contextlib.contextmanager
@@ -59,13 +60,7 @@ def run(context: click.Context) -> None:
 def _live(url: str, *, sound: bool, masks: tuple[Mask, ...]) -> Footage:
     """The camera at `url`. BadInput where that is no address; a camera that is not there is waited for."""
     CameraAddress.parse(url)
-
-    def base() -> TimeBase:
-        return TimeBase(
-            clock.boot_ns(), clock.utc_ns(), Trust.SYNCHRONISED if clock.synchronised() else Trust.PROVISIONAL
-        )
-
-    return Footage(lambda stopped: StreamSource(url, stopped, sound=sound, masks=masks), base)
+    return Footage(lambda stopped: StreamSource(url, stopped, sound=sound, masks=masks), None)
 
 
 async def _run(opts: Options, config: Config) -> None:
@@ -108,9 +103,9 @@ def pair(context: click.Context, origin: str | None) -> None:
     address = origin or f"http://{'localhost' if http.host == '127.0.0.1' else http.host}:{http.port}"
     state = StateDirectory(opts.state)
     secret = secrets.token_bytes(identity.SECRET_BYTES)
-    now = clock.utc_ns()
     with contextlib.closing(connect(state.database)) as db:
         ledger, device = Ledger(db), state.device_key()
+        now = Clock(state, device, clock.reading, clock.kernel_boot_id(), trusted=opts.config.clock.trusted).now()
         current = ledger.owners()
         if current is not None and identity.read_owner_set(current, device_id(device)).owners:
             raise Refused("already-paired", "this doorbell has an owner already; that phone has to let another one in")

@@ -169,7 +169,7 @@ def _record(
 
     keeper = Keeper(store, ledger, limits, clock.utc_ns)
     recorder = Recorder(store, keeper, settings, in_force, secrets.token_bytes, bar, explain, sight)
-    return recorder.record(source, base, lambda: False)
+    return recorder.record(source, lambda: base, lambda: False)
 
 
 def _report(context: click.Context, recorded: RecorderReport, recovery_code: str | None) -> None:

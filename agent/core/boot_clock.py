@@ -23,7 +23,7 @@ STRETCHES_LIMIT = 64
 ERROR_FLOOR_NS = 1_000_000_000
 _SLIP_PPM = 500
 _SAME_NS = 100_000_000  # farther than this from the stretch it would belong to, a reading shows a step
-_BRIDGED_NS = 3600 * 1_000_000_000  # a stretch goes on over a silence this long: the boot clock slips 2 s in it at most
+_BRIDGED_NS = 3600 * 1_000_000_000  # a silence longer than this ends a stretch
 _LARGEST_US = 2**53
 _YEARS_NS = (0, parse_time("2200-01-01T00:00:00Z"))
 
@@ -110,29 +110,27 @@ def observe(clock: BootClock, reading: Reading) -> BootClock:
     if not _YEARS_NS[0] <= reading.utc_ns < _YEARS_NS[1]:
         raise BadInput(f"the wall clock shows no time of this age ({reading.utc_ns} ns); set it")
     at_us = max(clock.until_us, reading.boot_ns // 1000)
-    offset_ns = reading.utc_ns - reading.boot_ns
-    error_ns = max(ERROR_FLOOR_NS, reading.error_ns)
     stretches = list(clock.stretches)
-    last = stretches[-1] if stretches else None
-    if last is not None and _goes_on(last, reading):
-        # In between it may have gone astray and come back.
-        error_ns += abs(offset_ns - last.offset_ns) + slip_ns(at_us * 1000 - last.to_us * 1000)
-        error_us = max(last.error_us, _error_us(error_ns)) if reading.synchronised else 0
-        stretches[-1] = msgspec.structs.replace(last, to_us=at_us, error_us=error_us)
+    if stretches and _goes_on(stretches[-1], reading):
+        stretches[-1] = msgspec.structs.replace(stretches[-1], to_us=at_us)
     else:
-        utc = format_time(max(0, offset_ns + at_us * 1000))
-        error_us = _error_us(error_ns) if reading.synchronised else 0
+        utc = format_time(max(0, reading.utc_ns - reading.boot_ns + at_us * 1000))
+        # Twice what is known, so that the stretch has room for slightly worse readings to come.
+        error_us = min(-(-2 * _error_ns(reading) // 1000), KNOWN_WITHIN_NS // 1000) if reading.synchronised else 0
         stretches.append(ClockStretch(at_us, at_us, utc, error_us, reading.synchronised))
     return msgspec.structs.replace(clock, until_us=at_us, stretches=_limited(stretches))
 
 
 def _goes_on(last: ClockStretch, reading: Reading) -> bool:
-    near = abs(reading.utc_ns - reading.boot_ns - last.offset_ns) <= _SAME_NS
-    return near and reading.boot_ns - last.to_us * 1000 <= _BRIDGED_NS and reading.synchronised == last.synchronised
+    off_ns = abs(reading.utc_ns - reading.boot_ns - last.offset_ns)
+    silence_ns = max(0, reading.boot_ns - last.to_us * 1000)
+    if last.synchronised != reading.synchronised or off_ns > _SAME_NS or silence_ns > _BRIDGED_NS:
+        return False
+    return not last.synchronised or _error_ns(reading) + off_ns + slip_ns(silence_ns) <= last.error_us * 1000
 
 
-def _error_us(error_ns: int) -> int:
-    return min(-(-error_ns // 1000), KNOWN_WITHIN_NS // 1000)
+def _error_ns(reading: Reading) -> int:
+    return max(ERROR_FLOOR_NS, reading.error_ns)
 
 
 def _limited(stretches: list[ClockStretch]) -> list[ClockStretch]:
@@ -150,7 +148,7 @@ def place(clock: BootClock, boot_ns: int) -> Moment:
         if stretch.synchronised:
             distance_ns = max(0, stretch.from_us * 1000 - boot_ns, boot_ns - stretch.to_us * 1000)
             error_ns = stretch.error_us * 1000 + slip_ns(distance_ns)
-            if found is None or error_ns < found[0]:
+            if found is None or error_ns <= found[0]:
                 found = error_ns, stretch.offset_ns + boot_ns
     if found is not None:
         return Moment(found[1], found[1] - found[0], found[1] + found[0])

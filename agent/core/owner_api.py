@@ -51,6 +51,7 @@ class Status(_Message, frozen=True):
     troubles: list[Trouble]
     paused: bool = False
     directory_expired: bool = False
+    clock_set: bool = True
 
 
 class DirectoryInfo(_Message, frozen=True):
@@ -108,6 +109,8 @@ class ClipSummary(_Message, frozen=True):
     held: bool
     time_trust: str
     state: str
+    earliest: str | None = None
+    latest: str | None = None
 
 
 class Clips(_Message, frozen=True):

@@ -110,7 +110,9 @@ def judge(token: bytes, known: Circumstances) -> Judged:
 
     The checks come in the order of that page, and the first that fails names the refusal.
     """
-    requester = _pinned_signer(token, known)
+    requester = _pinned_signer(token, known.pinned)
+    if parse_time(requester.expires) <= known.now_ns:
+        raise Refused("unknown-requester", f"what was pinned of {requester.agency} has expired")
     request = _read(token, requester)
     if (request.requester.id, request.requester.agency) != (requester.id, requester.agency):
         raise Refused("wrong-key", "the request names another requester than the one who signed it")
@@ -198,17 +200,20 @@ def sign_request(request: FootageRequest, key: Ed25519PrivateKey, *, now_ns: int
     return token, request.area.cells()
 
 
-def _pinned_signer(token: bytes, known: Circumstances) -> RequesterStatement:
+def check_without_time(token: bytes, pinned: Mapping[str, RequesterStatement]) -> None:
+    """That a pinned requester signed a well-formed request: all that can be judged without a clock. Refused by name."""
+    _read(token, _pinned_signer(token, pinned))
+
+
+def _pinned_signer(token: bytes, pinned: Mapping[str, RequesterStatement]) -> RequesterStatement:
     """The pinned requester whose key the header names; nothing of the payload is looked at yet."""
     try:
         kid = statements.signer(Kind.REQUEST, token)
     except Refused as e:
         raise Refused("too-large" if e.reason == "too-large" else "bad-signature", str(e)) from e
-    requester = known.pinned.get(kid)
+    requester = pinned.get(kid)
     if requester is None:
         raise Refused("unknown-requester", "the request is signed by nobody whom this home has pinned")
-    if parse_time(requester.expires) <= known.now_ns:
-        raise Refused("unknown-requester", f"what was pinned of {requester.agency} has expired")
     return requester
 
 

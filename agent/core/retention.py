@@ -31,6 +31,8 @@ class Kept(Protocol):
     def held(self) -> bool: ...
 
 
+_DATED = (Trust.SYNCHRONISED.value, Trust.CORRECTED.value)
+
 C = TypeVar("C", bound=Kept)
 
 
@@ -83,17 +85,17 @@ def to_make_room(clips: Iterable[C], room: Room, limits: Limits) -> list[tuple[C
 def outlived(clips: Sequence[C], now_ns: int, limits: Limits) -> list[C]:
     """Which of `clips` (oldest first) are past the age limit at `now_ns`, a time the caller trusts.
 
-    Only a synchronised clock dates a clip. One recorded before the clock was set, or replayed under another date, is as
-    old as the next dated clip at least, and leaves with it.
+    Only a synchronised clock dates a clip, then or since. One whose time is uncertain, or that was replayed under
+    another date, is as old as the next dated clip at least, and leaves with it.
     """
     if limits.age_ns == 0:
         return []
-    past = [c.trust == Trust.SYNCHRONISED.value and c.end_ns < now_ns - limits.age_ns for c in clips]
+    past = [c.trust in _DATED and c.end_ns < now_ns - limits.age_ns for c in clips]
     newest = max((n for n, is_past in enumerate(past) if is_past), default=-1)
     return [
         clip
         for clip, is_past in zip(clips[: newest + 1], past, strict=False)
-        if not clip.held and (is_past or clip.trust != Trust.SYNCHRONISED.value)
+        if not clip.held and (is_past or clip.trust not in _DATED)
     ]
 
 

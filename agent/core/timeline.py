@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from agent.core.encoding import format_time, parse_time
 from agent.core.errors import BadInput
@@ -54,6 +55,44 @@ class TimeBase:
     def utc(self, source_ns: int) -> int:
         """UTC nanoseconds of a reading of the source's clock."""
         return self.utc_ns + source_ns - self.source_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """A moment to come: in UTC, and on the clock of the boot in which it was fixed. ns."""
+
+    utc_ns: int
+    boot: str
+    boot_ns: int
+
+
+class DoorbellTime(Protocol):
+    """What the doorbell knows of the time. Source: docs/design/time.md."""
+
+    @property
+    def boot(self) -> str:
+        """This boot's id."""
+
+    def now(self) -> int:
+        """UTC ns as best known."""
+
+    def known(self) -> bool:
+        """Whether that is right to within a minute."""
+
+    def boot_ns(self) -> int:
+        """The boot clock: it only runs forward."""
+
+
+def until(time: DoorbellTime, utc_ns: int) -> Until:
+    """The moment `utc_ns`, which lies near in the future."""
+    return Until(utc_ns, time.boot, time.boot_ns() + utc_ns - time.now())
+
+
+def left_ns(moment: Until, time: DoorbellTime) -> int:
+    """How long it is until then; negative afterwards. Told too long, never too short, after the machine restarted."""
+    if moment.boot == time.boot:
+        return moment.boot_ns - time.boot_ns()
+    return moment.utc_ns + 2 * KNOWN_WITHIN_NS - time.now()
 
 
 def parse_span(start: str, end: str) -> Span:

@@ -19,7 +19,7 @@ from agent.adapters.broker import BrokerAddress, BrokerSession
 from agent.adapters.embedded_broker import EmbeddedBroker
 from agent.adapters.owner_client import OwnerClient
 from agent.adapters.replay import ReplaySource
-from agent.config import Broker, Config, Consent, Doorbell, Http
+from agent.config import Broker, Clock, Config, Consent, Doorbell, Http
 from agent.core import identity
 from agent.core.area import Circle
 from agent.core.errors import NotThere, Refused, Unavailable
@@ -140,6 +140,7 @@ class Demo:
             doorbell=Doorbell("Demo door", *HOME),
             broker=Broker(broker_url),
             consent=Consent(undo_s=1.0 if self._plan.answers else 30.0),
+            clock=Clock(trusted=True),
             http=Http("127.0.0.1", self._plan.port),
         )
 

@@ -35,7 +35,7 @@ from agent.core.owner_api import (
 from agent.core.release import Asked, ClipFacts, Decision, judge_decision
 from agent.core.request import FootageRequest
 from agent.core.statements import Kind
-from agent.core.timeline import Span
+from agent.core.timeline import DoorbellTime, Span, until
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.trusted import Trusted
 from agent.store import ledger as rows
@@ -99,7 +99,7 @@ class Desk:
         bulletin: Bulletin,
         trusted: Trusted,
         owners: Callable[[], OwnerSet | None],
-        now: Callable[[], int],
+        time: DoorbellTime,
         random: Callable[[int], bytes],
     ) -> None:
         self._ledger = ledger
@@ -111,7 +111,7 @@ class Desk:
         self.bulletin = bulletin
         self._trusted = trusted
         self._owners = owners
-        self._now = now
+        self._time = time
         self._random = random
 
     # -- looking
@@ -133,9 +133,10 @@ class Desk:
             requests_waiting=len(self._ledger.in_state(State.ASKED)),
             undo_s=self._home.undo_ns / 1e9,
             owners=(self._ledger.owners() or b"").decode(),
-            now=format_time(self._now()),
+            now=format_time(self._time.now()),
+            clock_set=self._time.known(),
             troubles=self._activity.troubles,
-            paused=self._ledger.settings().is_paused(self._now()),
+            paused=self._ledger.settings().is_paused(self._time.now()),
             directory_expired=directory is not None and directory.expired,
         )
 
@@ -144,7 +145,7 @@ class Desk:
         limit = max(1, min(limit, _LIST_LIMIT))
         if start is None and end is None:
             return [summary(row) for row in self._clips.index.newest(limit)]
-        span = Span(parse_time(start) if start else 0, parse_time(end) if end else self._now() + 10**18)
+        span = Span(parse_time(start) if start else 0, parse_time(end) if end else self._time.now() + 10**18)
         return [summary(row) for row in reversed(self._clips.overlapping(span))][:limit]
 
     def clip(self, clip: str) -> ClipDetail:
@@ -250,13 +251,17 @@ class Desk:
 
     async def decide(self, request: str, decision: bytes, releases: list[bytes]) -> RequestRow:
         """Judge a signed decision and commit it. Refused by name; nothing changes then."""
+        if not self._time.known():
+            raise Refused(
+                "clock-not-set", "the doorbell does not know the time yet; it waits for a time server, try again soon"
+            )
         row = self._ledger.request(request)
         concerned = self._concerned(row)
         facts = await asyncio.to_thread(self._facts, concerned)
         owners = self._owners()
         if owners is None:
             raise Refused("not-an-owner", "this doorbell has no owner yet")
-        now = self._now()
+        now = self._time.now()
         judged = judge_decision(
             decision, releases, owners=owners, device=self._device, asked=asked_of(row), clips=facts, now_ns=now
         )
@@ -286,7 +291,7 @@ class Desk:
             owner=owner,
             transfer=new_id(self._random(16)),
             now_ns=now,
-            undo_until_ns=max(now + self._window_ns(), parse_time(judged.not_before)),
+            undo_until=until(self._time, max(now + self._window_ns(), parse_time(judged.not_before))),
             clips=clips,
         )
 
@@ -295,21 +300,21 @@ class Desk:
 
     def undo(self, request: str) -> RequestRow:
         """Take a yes back while nothing has left."""
-        return self._moved(self._ledger.undo(request, self._now()))
+        return self._moved(self._ledger.undo(request, self._time.now()))
 
     def hold(self, request: str) -> RequestRow:
         """Stop the undo clock."""
-        return self._moved(self._ledger.move(request, Event.HOLD, self._now(), "held"))
+        return self._moved(self._ledger.move(request, Event.HOLD, self._time.now(), "held"))
 
     def resume(self, request: str) -> RequestRow:
         """Let it run again, from its beginning."""
-        now = self._now()
-        return self._moved(self._ledger.resume(request, now, now + self._window_ns()))
+        now = self._time.now()
+        return self._moved(self._ledger.resume(request, now, until(self._time, now + self._window_ns())))
 
     def stop(self, request: str) -> RequestRow:
         """Send nothing more."""
         sent = self._activity.sent_bytes(request) or 0
-        return self._moved(self._ledger.end_sending(request, Event.STOP, sent, self._now()))
+        return self._moved(self._ledger.end_sending(request, Event.STOP, sent, self._time.now()))
 
     def _moved(self, row: rows.RequestRow) -> RequestRow:
         self._changed(row.id)
@@ -337,6 +342,8 @@ def summary(row: ClipRow) -> ClipSummary:
         labels=None,
         held=row.held,
         time_trust=row.trust,
+        earliest=told(row.earliest_ns),
+        latest=told(row.latest_ns),
         state=row.state,
     )
 

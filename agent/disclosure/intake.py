@@ -1,6 +1,7 @@
 """What the broker brings: judged, stored with a hold on its clips, and only then shown to the owner. Never answered.
 
-Withdrawals come the same way. In the owner's quiet hours a request is stored and nobody is told of it until they end.
+Withdrawals come the same way. While the doorbell does not know the time nothing can be judged: what a pinned requester
+signed waits in memory. In the owner's quiet hours a request is stored and nobody is told of it until they end.
 Refusals are named in the audit chain. Anybody at the broker can send junk, or a signed request again and again, and a
 flood must not fill the disk through the log: so many refusals an hour are written down. Source: docs/spec/request.md.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from agent.core import request as rules
@@ -22,7 +24,7 @@ from agent.core.request import Circumstances, Judged
 from agent.core.retention import may_hold
 from agent.core.settings import Settings, is_quiet
 from agent.core.statements import Kind
-from agent.core.timeline import Span
+from agent.core.timeline import DoorbellTime, Span
 from agent.core.withdrawal import judge_withdrawal
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.trusted import Trusted
@@ -32,6 +34,7 @@ from agent.store.ledger import Ledger, RequestRow
 log = logging.getLogger(__name__)
 
 REFUSALS_NOTED_AN_HOUR = 60
+WAITING_LIMIT = 32
 _QUIET_LOOK_S = 20.0
 _HOUR_NS = 3600 * 1_000_000_000
 _UNSIGNED = frozenset({"too-large", "unknown-requester", "bad-signature"})
@@ -52,7 +55,7 @@ class Intake:
         home: tuple[float, float],
         trusted: Trusted,
         bulletin: Bulletin,
-        now: Callable[[], int],
+        time: DoorbellTime,
         minute_of_day: Callable[[int, str], int],
         withdrawn: Callable[[], None],
         budget_bytes: int,
@@ -62,7 +65,8 @@ class Intake:
         self._home = home
         self._trusted = trusted
         self._bulletin = bulletin
-        self._now = now
+        self._time = time
+        self._waiting: deque[bytes] = deque(maxlen=WAITING_LIMIT)
         self._minute_of_day = minute_of_day
         self._withdrawn = withdrawn
         self._budget_bytes = budget_bytes
@@ -71,10 +75,13 @@ class Intake:
 
     def on_request(self, token: bytes) -> None:
         """One message from an `area/…/request` topic: a request, or the withdrawal of one."""
-        now = self._now()
+        now = self._time.now()
         try:
             if statements.claims(Kind.WITHDRAWAL, token):
                 self._withdraw(token, now)
+                return
+            if not self._time.known():
+                self._wait(token)
                 return
             settings = self._ledger.settings()
             judged = rules.judge(token, self._circumstances(now, settings))
@@ -93,6 +100,19 @@ class Intake:
         elif not self._is_quiet(settings, now):
             self._prompt(row, now)
 
+    def judge_waiting(self) -> None:
+        """The time has become known: judge what came before it was."""
+        waiting, self._waiting = self._waiting, deque(maxlen=WAITING_LIMIT)
+        for token in waiting:
+            self.on_request(token)
+
+    def _wait(self, token: bytes) -> None:
+        """Keep a pinned requester's request until the time is known; Refused for anything else."""
+        rules.check_without_time(token, {kid: statement for kid, (_, statement) in self._trusted.known().items()})
+        if token not in self._waiting:
+            log.warning("a request waits until the doorbell knows the time")
+            self._waiting.append(token)
+
     async def run(self) -> None:
         """Until cancelled: asks the owner what came in quiet hours, once they are over."""
         while True:
@@ -105,7 +125,7 @@ class Intake:
     def prompt_due(self) -> None:
         """Tell of requests stored in quiet hours, unless it is still quiet."""
         waiting = self._ledger.unprompted()
-        now = self._now()
+        now = self._time.now()
         if waiting and not self._is_quiet(self._ledger.settings(), now):
             for row in waiting:
                 self._prompt(row, now)

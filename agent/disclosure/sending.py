@@ -22,6 +22,7 @@ from agent.core.errors import Corrupt, DoorwardError, NotThere, Refused, Unavail
 from agent.core.frame import Track
 from agent.core.release import Decision, read_decision
 from agent.core.statements import Kind
+from agent.core.timeline import DoorbellTime, left_ns
 from agent.core.transfer import Server
 from agent.disclosure.bulletin import Bulletin
 from agent.store.clips import ClipStore
@@ -74,8 +75,7 @@ class Sending:
         publish: Publish,
         subscribe: Topics,
         bulletin: Bulletin,
-        now: Callable[[], int],
-        boot_ns: Callable[[], int],
+        time: DoorbellTime,
     ) -> None:
         self._ledger = ledger
         self._clips = clips
@@ -83,9 +83,7 @@ class Sending:
         self._publish = publish
         self._subscribe = subscribe
         self._bulletin = bulletin
-        self._now = now
-        self._boot_ns = boot_ns
-        self._windows: dict[str, tuple[int, int]] = {}  # request → (undo_until_ns, when that is on the other clock)
+        self._time = time
         self._live: dict[str, _Live] = {}
         self._wake = asyncio.Event()
 
@@ -121,6 +119,8 @@ class Sending:
 
     async def _work(self) -> float:
         """What is due now; how long until something else is, in seconds."""
+        if not self._time.known():  # something that has expired could be sent
+            return _IDLE_S
         self._expire()
         await self._begin_due()
         await self._offer_due()
@@ -163,7 +163,7 @@ class Sending:
         except (Refused, Corrupt) as e:
             log.warning("a receipt for transfer %s was ignored: %s", transfer, e)
             return
-        self._ledger.delivered(live.request.id, live.transfer, payload, live.sent_bytes, self._now())
+        self._ledger.delivered(live.request.id, live.transfer, payload, live.sent_bytes, self._time.now())
         self._drop(live)
         self._bulletin.tell("requests", live.request.id)
         await self._listen()
@@ -177,7 +177,7 @@ class Sending:
         return max(0.0, min(waits))
 
     def _expire(self) -> None:
-        now = self._now()
+        now = self._time.now()
         for row in self._ledger.in_state(State.ASKED, State.HELD):
             limit = row.expires_ns if row.state is State.ASKED else self._decision_ends(row)
             if now >= limit:
@@ -196,20 +196,10 @@ class Sending:
     async def _begin_due(self) -> None:
         for row in self._ledger.in_state(State.AGREED):
             if self._window_left_s(row) <= 0:
-                self._windows.pop(row.id, None)
                 await self._begin(row)
 
     def _window_left_s(self, row: RequestRow) -> float:
-        """How much of the undo window is left. A Pi's clock may be set in the middle of it: that must not cut it short.
-
-        So it is measured on a clock that only runs forward, from when this process first saw it.
-        """
-        assert row.undo_until_ns is not None, "an agreed request has its undo window"
-        until_ns, end_ns = self._windows.get(row.id, (0, 0))
-        if until_ns != row.undo_until_ns:
-            end_ns = self._boot_ns() + max(0, row.undo_until_ns - self._now())
-            self._windows[row.id] = (row.undo_until_ns, end_ns)
-        return (end_ns - self._boot_ns()) / 1e9
+        return left_ns(row.undo_until, self._time) / 1e9
 
     async def _begin(self, row: RequestRow) -> None:
         transfer = self._ledger.transfer(row.id)
@@ -223,7 +213,7 @@ class Sending:
         still = self._ledger.transfer(row.id)
         if self._ledger.request(row.id).state is not State.AGREED or still is None or still.id != transfer.id:
             return  # taken back while the digests were made
-        now = self._now()
+        now = self._time.now()
         offer = bundle.offer(
             content,
             pages,
@@ -241,7 +231,7 @@ class Sending:
 
     def _give_up(self, row: RequestRow, error: DoorwardError) -> None:
         log.error("request %s cannot be sent and is stopped: %s", row.id, error)
-        self._ledger.end_sending(row.id, Event.STOP, 0, self._now())
+        self._ledger.end_sending(row.id, Event.STOP, 0, self._time.now())
         self._bulletin.tell("requests", row.id)
 
     def _deciding_key(self, decision: bytes) -> bytes:
@@ -354,7 +344,7 @@ class Sending:
         if found is None:
             return
         request, reason = found
-        said = End(transfer, request.hash, reason, format_time(self._now()))
+        said = End(transfer, request.hash, reason, format_time(self._time.now()))
         end = statements.sign(Kind.END, said, self._device)
         await self._publish(f"x/{request.requester}/{transfer}/end", end, 1)
 

@@ -81,7 +81,7 @@ class Checker:
             if clip.manifest is None:
                 continue
             try:
-                should = describe(sequence, clip, self._device.public_key())
+                should = self._index.placed(describe(sequence, clip, self._device.public_key()))
             except (Corrupt, Refused) as e:
                 yield Finding("R3 the manifest is this device's and fits its clip", str(e), mendable=False)
                 continue
@@ -180,7 +180,20 @@ class Checker:
 
 
 def _facts(row: object) -> tuple[object, ...]:
-    names = ("id", "header_hash", "start_ns", "end_ns", "motion_start_ns", "motion_end_ns", "bytes", "records", "state")
+    names = (
+        "id",
+        "header_hash",
+        "start_ns",
+        "end_ns",
+        "motion_start_ns",
+        "motion_end_ns",
+        "bytes",
+        "records",
+        "state",
+        "trust",
+        "earliest_ns",
+        "latest_ns",
+    )
     return tuple(getattr(row, name) for name in names)
 
 
@@ -208,7 +221,7 @@ def repair(
         if clip.manifest is None:
             done.append(f"clip {sequence} was left as it is: it is damaged in the middle")
             should = replace(should, state="cut")
-        if row is None or _facts(row) != _facts(should):
+        if row is None or _facts(row) != _facts(store.index.placed(should)):
             store.index.put(should)
             done.append(f"clip {sequence} is in the index as the ring has it")
     for sequence in left:

@@ -130,6 +130,23 @@ _MIGRATIONS = (
     """
     CREATE TABLE directories (key TEXT PRIMARY KEY, version INTEGER NOT NULL, statement BLOB NOT NULL) STRICT;
     """,
+    # Clips whose header was written before the clock was set: where their times come from, between which moments they
+    # began, and the clock statements of their boots. Their best times stand in `clips` like everybody's.
+    """
+    CREATE TABLE boots (boot TEXT PRIMARY KEY, number INTEGER NOT NULL, statement BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE unset_clips (
+        sequence INTEGER PRIMARY KEY,
+        boot TEXT NOT NULL,
+        boot_us INTEGER NOT NULL,
+        written_ns INTEGER NOT NULL,
+        earliest_ns INTEGER,
+        latest_ns INTEGER
+    ) STRICT;
+    CREATE INDEX unset_by_boot ON unset_clips (boot);
+    CREATE INDEX unset_by_earliest ON unset_clips (earliest_ns) WHERE latest_ns IS NOT NULL;
+    ALTER TABLE requests ADD COLUMN undo_boot TEXT;
+    ALTER TABLE requests ADD COLUMN undo_boot_ns INTEGER;
+    """,
 )
 
 

@@ -18,6 +18,7 @@ from agent.core.encoding import b64u, from_json, to_json
 from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
 from agent.core.identity import read_requester_statement
 from agent.core.settings import Settings
+from agent.core.timeline import Until
 from agent.store.database import waiting_for_the_disk
 
 _RELEASE_JOIN = 4  # bytes of the length before each release
@@ -48,6 +49,14 @@ class RequestRow:
     prompted_ns: int | None = None
     withdrawal: bytes | None = None
     replaces: str | None = None
+    undo_boot: str | None = None
+    undo_boot_ns: int | None = None
+
+    @property
+    def undo_until(self) -> Until:
+        """When the undo window ends; of an agreed request only."""
+        assert self.undo_until_ns is not None, "an agreed request has its undo window"
+        return Until(self.undo_until_ns, self.undo_boot or "", self.undo_boot_ns or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,9 +347,9 @@ class Ledger:
 
     def share(
         self, request: str, decision: bytes, releases: Sequence[bytes], *, owner: str, transfer: str, now_ns: int,
-        undo_until_ns: int, clips: Sequence[int],
+        undo_until: Until, clips: Sequence[int],
     ) -> RequestRow:  # fmt: skip
-        """Store a signed yes and its sealed keys; the undo window runs until `undo_until_ns`.
+        """Store a signed yes and its sealed keys; the undo window runs until `undo_until`.
 
         From here on the shared `clips` are held, also those the request could not hold by itself.
         """
@@ -350,9 +359,8 @@ class Ledger:
             if self._db.execute("SELECT 1 FROM void_decisions WHERE hash = ?", (name,)).fetchone():
                 raise Refused("void", "this decision was taken back; decide anew")
             self._hold(request, clips)
-            self._db.execute(
-                "UPDATE requests SET decision = ?, undo_until_ns = ? WHERE id = ?", (decision, undo_until_ns, request)
-            )
+            self._db.execute("UPDATE requests SET decision = ? WHERE id = ?", (decision, request))
+            self._run_until(request, undo_until)
             self._db.execute(
                 "INSERT OR REPLACE INTO transfers (id, request, decision, releases) VALUES (?,?,?,?)",
                 (transfer, request, decision, joined),
@@ -383,11 +391,17 @@ class Ledger:
             self._db.execute("UPDATE requests SET decision = NULL, undo_until_ns = NULL WHERE id = ?", (request,))
         return self.request(request)
 
-    def resume(self, request: str, now_ns: int, undo_until_ns: int) -> RequestRow:
+    def _run_until(self, request: str, end: Until) -> None:
+        self._db.execute(
+            "UPDATE requests SET undo_until_ns = ?, undo_boot = ?, undo_boot_ns = ? WHERE id = ?",
+            (end.utc_ns, end.boot, end.boot_ns, request),
+        )
+
+    def resume(self, request: str, now_ns: int, undo_until: Until) -> RequestRow:
         """Let the undo window run again, from its beginning."""
         with self._transaction():
             self._move(request, Event.RESUME, now_ns, "resumed", {})
-            self._db.execute("UPDATE requests SET undo_until_ns = ? WHERE id = ?", (undo_until_ns, request))
+            self._run_until(request, undo_until)
         return self.request(request)
 
     def begin_sending(self, request: str, transfer: str, offer: bytes, size: int, now_ns: int) -> RequestRow:

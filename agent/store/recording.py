@@ -80,6 +80,8 @@ class OpenClip:
             records=0,
             trust=header.trust,
             state="recording",
+            boot=header.boot,
+            boot_us=header.boot_us,
         )
         self._told_ns = start_ns
         try:

@@ -26,9 +26,10 @@ class StateDirectory:
         self.ring = root / "ring"
         self.database = root / "doorward.db"
         self.identity = root / "identity"
+        self.clock = root / "clock"
         if create:
             try:
-                for directory in (root, self.ring, self.identity):
+                for directory in (root, self.ring, self.identity, self.clock):
                     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as e:
                 raise Unavailable(

@@ -43,6 +43,7 @@ class Neighbourhood:
             f'[broker]\nurl = "{self.broker}"\n'
             f'[requesters]\npinned = ["{self.requester.name}.statement"]\n'
             f"[consent]\nundo_s = {self.undo_s}\n"
+            "[clock]\ntrusted = true\n"
             f"[http]\nport = {self.port}\n"
         )
 

@@ -44,7 +44,7 @@ from agent.disclosure.trusted import Trusted
 from agent.owner.key_file import PairedDoorbell
 from agent.owner.session import Choice, OwnerSession, pair, read_pairing
 from agent.setup import pairing_link
-from tests.household import NOW, SECOND, Household, new_keys
+from tests.household import NOW, SECOND, HandSet, Household, new_keys
 
 
 @dataclass
@@ -73,6 +73,7 @@ class Served:
     def __init__(self, root: Path) -> None:
         self.home = Household.at(root)
         self.now = NOW
+        self.time = HandSet(lambda: self.now)
         self.activity = Quiet()
         self.doorkeeper = Doorkeeper(
             self.home.ledger, self.home.device, "Front door", "1", lambda: self.now, secrets.token_bytes
@@ -86,7 +87,7 @@ class Served:
         place = Home("Front door", -71.0, 42.0, 30 * SECOND)
         self.desk = Desk(
             self.home.ledger, self.home.clips, self.home.keeper(), self.home.device, place, self.activity,
-            self.bulletin, self.trusted, self.doorkeeper.owner_set, lambda: self.now, secrets.token_bytes,
+            self.bulletin, self.trusted, self.doorkeeper.owner_set, self.time, secrets.token_bytes,
         )  # fmt: skip
         self.preferences = Preferences(self.home.ledger, self.trusted, self.bulletin, lambda: self.now, minute_of_day)
         self.server = OwnerServer(self.doorkeeper, self.newcomers, self.desk, self.preferences, lambda: None)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from agent.core import statements
 from agent.core.consent import State
+from agent.core.request import REQUESTS_PER_WEEK, FootageRequest
 from agent.core.settings import Blocked, DeclineRules, Pause, QuietHours, Settings
+from agent.core.statements import Kind
 from agent.core.timeline import Span
 from agent.core.withdrawal import sign_withdrawal
 from agent.disclosure.bulletin import Bulletin
-from agent.disclosure.intake import REFUSALS_NOTED_AN_HOUR, Intake
+from agent.disclosure.intake import REFUSALS_NOTED_AN_HOUR, WAITING_LIMIT, Intake
 from agent.disclosure.trusted import Trusted
-from tests.household import HOME, NOW, SECOND, Household, new_keys
+from tests.household import HOME, NOW, SECOND, HandSet, Household, new_keys
 
 
 class Door:
@@ -22,13 +26,14 @@ class Door:
     def __init__(self, root: Path) -> None:
         self.home = Household.at(root)
         self.now = NOW
+        self.time = HandSet(lambda: self.now)
         self.clip = self.home.record_clip(NOW - 60 * SECOND)
         statement = self.home.requester_statement
         self.trusted = Trusted(self.home.ledger, [statement], None, lambda: self.now)
         self.withdrawals = 0
         self.told = Bulletin()
         self.intake = Intake(
-            self.home.ledger, self.home.clips.index, HOME, self.trusted, self.told, lambda: self.now,
+            self.home.ledger, self.home.clips.index, HOME, self.trusted, self.told, self.time,
             self.minute_of_day, self.withdrawn, 10**9,
         )  # fmt: skip
 
@@ -200,3 +205,33 @@ def test_who_is_blocked_or_paused_is_not_stored(door: Door, reason: str) -> None
 
 def _clock(minute: int) -> str:
     return f"{minute % 1440 // 60:02d}:{minute % 60:02d}"
+
+
+def test_what_comes_before_the_time_is_known_waits_and_is_judged_then(door: Door) -> None:
+    door.time.is_known = False
+    door.time.stepped_ns = -(NOW - 60 * SECOND)  # 1970
+    token, said = door.home.request(Span(NOW - 900 * SECOND, NOW))
+    door.intake.on_request(token)
+    door.intake.on_request(token)
+    assert door.home.ledger.requests() == []
+    door.time.is_known, door.time.stepped_ns = True, 0
+    door.intake.judge_waiting()
+    assert [row.id for row in door.home.ledger.requests()] == [said.id]
+    assert door.noted("request-refused") == []
+
+
+def test_only_what_a_pinned_requester_signed_may_wait_and_not_too_much_of_it(door: Door) -> None:
+    door.time.is_known = False
+    token, _ = door.home.request(Span(NOW - 900 * SECOND, NOW))
+    stranger = statements.sign(
+        Kind.REQUEST, statements.unverified(Kind.REQUEST, token, FootageRequest), new_keys().signs
+    )
+    for junk in (b"junk", token[:-8] + b"AAAAAAAA", stranger):
+        door.intake.on_request(junk)
+    reasons = [msgspec.json.decode(note)["reason"] for note in door.noted("request-refused")]
+    assert reasons == ["bad-signature", "bad-signature", "unknown-requester"]
+    for n in range(WAITING_LIMIT + 5):
+        door.intake.on_request(door.home.request(Span(NOW - 900 * SECOND, NOW), case=f"case {n}")[0])
+    door.time.is_known = True
+    door.intake.judge_waiting()
+    assert len(door.home.ledger.requests()) == REQUESTS_PER_WEEK

@@ -49,7 +49,7 @@ def recorded(home: Household, film: Path, sight: Sight | None = None) -> None:
 
     settings = RecorderSettings(MotionSettings(), SegmenterRules())
     recorder = Recorder(home.clips, home.keeper(), settings, in_force, secrets.token_bytes, Quiet(), sight=sight)
-    recorder.record(ReplaySource([film]), TimeBase(0, NOW, Trust.REPLAYED), lambda: False)
+    recorder.record(ReplaySource([film]), lambda: TimeBase(0, NOW, Trust.REPLAYED), lambda: False)
 
 
 def opened(home: Household, row: ClipRow, track: Track) -> list[tuple[int, bytes]]:

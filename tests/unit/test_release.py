@@ -27,7 +27,7 @@ from agent.core.release import (
     sign_decision,
 )
 from agent.core.sealing import ClipKeys, RecordHeader, header_hash, open_record, unwrap_clip_key
-from agent.core.timeline import Span
+from agent.core.timeline import Span, Until
 from agent.store.clips import clip_facts
 from agent.store.ring import ClipReader
 from tests.household import NOW, SECOND, Household, new_keys
@@ -248,7 +248,7 @@ def test_a_decision_that_was_taken_back_is_void_for_ever(answered: Answered) -> 
             owner=home.owner.kid,
             transfer=b64u(bytes(16)),
             now_ns=NOW,
-            undo_until_ns=NOW,
+            undo_until=Until(NOW, "", 0),
             clips=ledger.concerned(row.id),
         )
 

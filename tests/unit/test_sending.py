@@ -16,12 +16,12 @@ from agent.core.encoding import b64u, format_time, to_json
 from agent.core.release import build_decision, seal_releases, share_clip, sign_decision
 from agent.core.sealing import ClipKeys, header_hash, unwrap_clip_key
 from agent.core.statements import Kind
-from agent.core.timeline import Span
+from agent.core.timeline import KNOWN_WITHIN_NS, Span, until
 from agent.core.transfer import Get
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.sending import Sending
 from agent.store.clips import clip_facts
-from tests.household import NOW, SECOND, Household
+from tests.household import NOW, SECOND, HandSet, Household
 
 UNDO = 30 * SECOND
 
@@ -29,18 +29,17 @@ UNDO = 30 * SECOND
 class Line:
     """A doorbell's sender on a wire that remembers, with a clock the test moves. `up`: whether the broker is there."""
 
-    def __init__(self, home: Household) -> None:
+    def __init__(self, home: Household, time: HandSet | None = None) -> None:
         self.home = home
         self.now = NOW
         self.up = True
         self.tries = 0
-        self.stepped_ns = 0  # how far somebody has set the clock
+        self.time = time or HandSet(lambda: self.now)
         self.sent: list[tuple[str, bytes]] = []
         self.topics: list[str] = []
         self.sending = Sending(
-            home.ledger, home.clips, home.device, self._publish, self._subscribe, Bulletin(),
-            lambda: self.now + self.stepped_ns, lambda: self.now,
-        )  # fmt: skip
+            home.ledger, home.clips, home.device, self._publish, self._subscribe, Bulletin(), self.time
+        )
 
     async def _publish(self, topic: str, payload: bytes, _qos: int) -> bool:
         self.tries += 1
@@ -100,7 +99,7 @@ def agree(line: Line, size: int = 40_000) -> str:
         owner=home.owner.kid,
         transfer=b64u(b"t" * 16),
         now_ns=NOW,
-        undo_until_ns=NOW + UNDO,
+        undo_until=until(line.time, NOW + UNDO),
         clips=[clip.sequence],
     )
     return row.id
@@ -155,13 +154,63 @@ async def test_a_clock_that_is_set_does_not_cut_the_undo_window_short(line: Line
     request = agree(line)
     async with line.running():
         await settled(line)
-        line.stepped_ns = 3600 * SECOND
+        line.time.stepped_ns = 3600 * SECOND
         await settled(line)
         assert line.sent == []
         line.now += UNDO // 2
         await settled(line)
         assert line.sent == []
         assert line.home.ledger.undo(request, line.now).state is State.ASKED
+
+
+async def test_the_undo_window_goes_on_in_a_new_process(line: Line) -> None:
+    agree(line)
+    line.now += UNDO - 1
+    line.time.stepped_ns = 9 * 3600 * SECOND
+    again = Line(line.home)
+    again.now, again.time.stepped_ns = line.now, line.time.stepped_ns
+    async with again.running():
+        await settled(again)
+        assert again.sent == []
+        again.now += 1
+        await settled(again)
+        assert len(again.offers()) == 1
+
+
+async def test_after_a_reboot_the_undo_window_is_rather_too_long(line: Line) -> None:
+    agree(line)
+    line.time.boot = "the boot after"
+    line.now += UNDO + 2 * KNOWN_WITHIN_NS - 1
+    async with line.running():
+        await settled(line)
+        assert line.sent == []
+        line.now += 1
+        await settled(line)
+        assert len(line.offers()) == 1
+
+
+async def test_without_the_time_nothing_leaves_and_nothing_expires(line: Line) -> None:
+    request = agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+        await line.sending.on_get(TRANSFER, get((0, 1), seq=1))
+        await settled(line)
+        sent = len(line.blocks())
+        assert sent > 0
+    line.time.is_known = False
+    line.time.stepped_ns = 30 * 86400 * SECOND
+    again = Line(line.home, line.time)
+    async with again.running():
+        await settled(again)
+        await again.sending.on_get(TRANSFER, get((0, 1), seq=2))
+        await settled(again)
+        assert again.sent == []
+        assert again.home.ledger.request(request).state is State.SENDING
+        again.time.is_known = True
+        await settled(again)
+        assert again.blocks() == []
+        assert again.home.ledger.request(request).state is State.LAPSED
 
 
 async def test_a_held_or_undone_yes_says_nothing_ever(line: Line) -> None:

@@ -45,9 +45,9 @@ def record(home: Household, path: Path, *, sound: bool) -> ClipRow:
     def in_force() -> tuple[OwnerSet, bytes]:
         return owners, statements.digest(token)
 
-    settings = RecorderSettings(MotionSettings(), SegmenterRules(), 10**9)
-    recorder = Recorder(home.clips, settings, in_force, secrets.token_bytes, Quiet())
-    recorder.record(ReplaySource([path], sound=sound), TimeBase(0, NOW, Trust.REPLAYED), lambda: False)
+    settings = RecorderSettings(MotionSettings(), SegmenterRules())
+    recorder = Recorder(home.clips, home.keeper(), settings, in_force, secrets.token_bytes, Quiet())
+    recorder.record(ReplaySource([path], sound=sound), lambda: TimeBase(0, NOW, Trust.REPLAYED), lambda: False)
     (row,) = home.clips.index.all()
     return row
 
