@@ -86,7 +86,7 @@ class RecorderThread:
         self._lock = threading.Lock()  # of the troubles, which the button's thread tells of, too
         self._troubles: dict[str, Trouble] = {}
         self._recorder: Recorder | None = None
-        self.heartbeat = Heartbeat(clock.boot_ns)
+        self.heartbeat = Heartbeat(time.boot_ns)
         self.moment_ns = 0
 
     @property

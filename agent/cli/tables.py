@@ -57,6 +57,7 @@ def clip_table(rows: Sequence[ClipSummary]) -> Table:
             word
             for word, shown in (
                 (row.state, row.state != "closed"),
+                ("time uncertain", row.time_trust == "provisional"),
                 ("held", row.held),
                 *((n, True) for n in row.labels or ()),
             )

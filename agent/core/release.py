@@ -81,11 +81,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """What the ring knows of a clip: enough to check a decision. Records and hashes by index within a track."""
+    """What the ring knows of a clip: enough to check a decision. Records and hashes by index within a track.
+
+    `begins`: between which moments its time zero lies; a known time is a span without length.
+    """
 
     clip: str
     header_hash: str
-    start_ns: int
+    begins: Span
     records: Mapping[Track, Sequence[RecordHeader]]
     hashes: Mapping[Track, Sequence[bytes]]
 
@@ -105,12 +108,17 @@ def records_for(records: Sequence[RecordHeader], start_ns: int, end_ns: int) -> 
     return keys[-1], inside[-1]
 
 
+def _records_in(records: Sequence[RecordHeader], begins: Span, span: Span) -> tuple[int, int] | None:
+    """The same for a span of UTC: what may lie in it, wherever in `begins` the clip began."""
+    return records_for(records, span.start_ns - begins.end_ns, span.end_ns - begins.start_ns) if records else None
+
+
 def share_clip(facts: ClipFacts, span: Span, *, sound: bool) -> SharedClip | None:
     """What of a clip to share for a span of UTC: None where no video of it lies in the span."""
     tracks = []
     for track in RELEASABLE if sound else (Track.VIDEO,):
         records = facts.records.get(track, [])
-        found = records_for(records, span.start_ns - facts.start_ns, span.end_ns - facts.start_ns) if records else None
+        found = _records_in(records, facts.begins, span)
         if found:
             digest = span_digest(list(facts.hashes[track]), *found)
             tracks.append(TrackSpan(track.name.lower(), *found, b64u(digest)))
@@ -251,7 +259,7 @@ def _judge_clip(clip: SharedClip, facts: ClipFacts | None, span: Span) -> None:
         raise Refused("unknown-clip", f"clip {clip.clip} is not one that is kept for this request")
     for track, agreed in _tracks(clip):
         records = facts.records.get(track, [])
-        allowed = records_for(records, span.start_ns - facts.start_ns, span.end_ns - facts.start_ns)
+        allowed = _records_in(records, facts.begins, span)
         if agreed.last >= len(records) or not records[agreed.first].key:
             raise Refused("changed", f"clip {clip.clip} is not what was decided over: its records are others")
         if allowed is None or agreed.first < allowed[0] or agreed.last > allowed[1]:

@@ -40,6 +40,18 @@ class Span:
         return f"{format_time(self.start_ns)} to {format_time(self.end_ns)}"
 
 
+MAY_LIE_WITHIN_NS = 12 * 3600 * 1_000_000_000
+"""A clip that began within so long a time is looked for all over it; one known worse, only where its best time is."""
+
+
+def looked_for(start_ns: int, earliest_ns: int | None, latest_ns: int | None, trust: Trust) -> Span:
+    """Between which moments a clip whose best time is `start_ns` is looked for (docs/design/time.md)."""
+    if trust is not Trust.PROVISIONAL or earliest_ns is None or latest_ns is None:
+        return Span(start_ns, start_ns)
+    narrow = 0 <= latest_ns - earliest_ns <= MAY_LIE_WITHIN_NS
+    return Span(earliest_ns, latest_ns) if narrow else Span(start_ns, start_ns)
+
+
 @dataclass(frozen=True, slots=True)
 class TimeBase:
     """What a source's clock means: its reading `source_ns` was the moment `utc_ns`.

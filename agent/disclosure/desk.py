@@ -273,7 +273,7 @@ class Desk:
 
     def _facts(self, concerned: list[ClipRow]) -> dict[str, ClipFacts]:
         ended = [row for row in concerned if row.state != "recording"]
-        return {row.id: clip_facts(self._clips.ring.read(row.sequence)) for row in ended}
+        return {row.id: clip_facts(self._clips.ring.read(row.sequence), row.begins()) for row in ended}
 
     def _commit(
         self, request: str, judged: Decision, decision: bytes, releases: list[bytes], now: int, clips: list[int]

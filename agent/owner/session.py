@@ -50,6 +50,7 @@ from agent.core.request import FootageRequest
 from agent.core.sealing import (
     RECORD_OVERHEAD_BYTES,
     TAG_BYTES,
+    ClipHeader,
     ClipKeys,
     RecordHeader,
     header_hash,
@@ -60,7 +61,7 @@ from agent.core.sealing import (
 from agent.core.sealing import unwrap_clip_key as unwrap
 from agent.core.settings import Change
 from agent.core.statements import Kind
-from agent.core.timeline import Span
+from agent.core.timeline import Span, Trust, looked_for
 from agent.owner.key_file import PairedDoorbell
 
 _ALWAYS = Span(0, 2**63 - 1)
@@ -208,7 +209,7 @@ class OwnerSession:
         facts = ClipFacts(
             clip=clip,
             header_hash=manifest.header,
-            start_ns=parse_time(said.start),
+            begins=_begins(said, detail.summary),
             records=records,
             hashes={track: manifest.hashes(track) for track in Track},
         )
@@ -309,6 +310,15 @@ def _headers(detail: ClipDetail, track: Track, header: bytes) -> list[RecordHead
         )
         for p in places
     ]
+
+
+def _begins(header: ClipHeader, told: ClipSummary) -> Span:
+    """When a clip began: as its signed header says, unless the clock was not set yet then."""
+    if header.trust != Trust.PROVISIONAL.value:
+        start_ns = parse_time(header.start)
+        return Span(start_ns, start_ns)
+    earliest_ns, latest_ns = (None if text is None else parse_time(text) for text in (told.earliest, told.latest))
+    return looked_for(parse_time(told.start), earliest_ns, latest_ns, Trust(told.time_trust))
 
 
 def _asked(detail: RequestDetail, said: FootageRequest) -> Asked:

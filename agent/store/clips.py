@@ -156,7 +156,7 @@ class ClipStore:
     def facts(self, row: ClipRow) -> ClipFacts:
         """What a decision over this clip is checked against, from the ring itself (every byte read)."""
         clip = self.ring.read(row.sequence)
-        return clip_facts(clip)
+        return clip_facts(clip, row.begins())
 
     @contextmanager
     def reader(self, row: ClipRow) -> Iterator[ClipReader]:
@@ -165,13 +165,14 @@ class ClipStore:
             yield reader
 
 
-def clip_facts(clip: ClipFile) -> ClipFacts:
-    """Facts of a clip file that was read in full."""
+def clip_facts(clip: ClipFile, begins: Span | None = None) -> ClipFacts:
+    """Facts of a clip file that was read in full. `begins` where it is known otherwise than by the header alone."""
     header = read_header(clip.header)
+    start_ns = parse_time(header.start)
     return ClipFacts(
         clip=header.clip,
         header_hash=b64u(header_hash(clip.header)),
-        start_ns=parse_time(header.start),
+        begins=begins or Span(start_ns, start_ns),
         records={track: [r.header for r in clip.track(track)] for track in Track},
         hashes=clip.digests(),
     )

@@ -21,7 +21,7 @@ from agent.core.frame import Track
 from agent.core.manifest import Manifest, read_manifest
 from agent.core.sealing import CLIP_LIMIT_NS, header_hash, read_header
 from agent.core.statements import Kind
-from agent.core.timeline import Span, Trust
+from agent.core.timeline import MAY_LIE_WITHIN_NS, Span, Trust, looked_for
 from agent.store.ring import ClipFile
 
 
@@ -50,17 +50,10 @@ class ClipRow:
     earliest_ns: int | None = None
     latest_ns: int | None = None
 
-    def may_begin(self) -> Span | None:
-        """Between which moments it began; None where a bound is not known."""
-        if self.trust != Trust.PROVISIONAL.value:
-            return Span(self.start_ns, self.start_ns)
-        if self.earliest_ns is None or self.latest_ns is None or self.latest_ns < self.earliest_ns:
-            return None
-        return Span(self.earliest_ns, self.latest_ns)
+    def begins(self) -> Span:
+        """Between which moments it is looked for."""
+        return looked_for(self.start_ns, self.earliest_ns, self.latest_ns, Trust(self.trust))
 
-
-MAY_LIE_WITHIN_NS = 12 * 3600 * 1_000_000_000
-"""A clip that began within so long a time is looked for all over it; one known worse, only where its best time is."""
 
 _COLUMNS = (
     "sequence, id, header_hash, start_ns, end_ns, motion_start_ns, motion_end_ns, bytes, records, trust, state, "

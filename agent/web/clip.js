@@ -83,15 +83,21 @@ export class OpenedClip {
   /**
    * @param {import("./api.js").Session} session
    * @param {{clip: string, hh: Bytes, prk: Bytes, startNs: bigint, said: ReturnType<typeof manifest>,
-   *          places: RecordPlace[], held: boolean}} facts
+   *          places: RecordPlace[], held: boolean,
+   *          earliestNs: bigint, latestNs: bigint, trust: string, told: import("./messages.js").ClipSummary}} facts
    */
-  constructor(session, { clip, hh, prk, startNs, said, places, held }) {
+  constructor(session, { clip, hh, prk, startNs, earliestNs, latestNs, trust, told, said, places, held }) {
     this.#session = session;
     this.#prk = prk;
     this.id = clip;
     this.hh = hh;
-    /** UTC of the clip's time zero */
+    /** UTC of the clip's time zero, as best known; and between which moments it lies */
     this.startNs = startNs;
+    this.earliestNs = earliestNs;
+    this.latestNs = latestNs;
+    this.trust = trust;
+    /** what the doorbell says of it */
+    this.told = told;
     this.manifest = said;
     this.places = places;
     /** whether an open request waits for it */
@@ -258,7 +264,26 @@ export async function openClip(session, clip) {
   const prk = await hmac(hh, clipKey);
   clipKey.fill(0);
   const { records: places, summary } = detail;
-  return new OpenedClip(session, { clip, hh, prk, startNs: parseTime(head.start), said, places, held: summary.held });
+  return new OpenedClip(session, { clip, hh, prk, ...began(head, summary), said, places, held: summary.held });
+}
+
+/** What is known worse is looked for only where its best time is, ns. */
+const MAY_LIE_WITHIN_NS = 12n * 3600n * 1_000_000_000n;
+
+/**
+ * When the clip began: as its signed header says, unless the clock was not set yet then. Between `earliestNs` and
+ * `latestNs` it may be looked for.
+ * @param {{start: string, trust: string}} head
+ * @param {import("./messages.js").ClipSummary} summary
+ */
+function began(head, summary) {
+  const uncertain = head.trust === "provisional";
+  const startNs = parseTime(uncertain ? summary.start : head.start);
+  const trust = uncertain ? summary.time_trust : head.trust;
+  const at = { startNs, earliestNs: startNs, latestNs: startNs, trust, told: summary };
+  if (trust !== "provisional" || summary.earliest === null || summary.latest === null) return at;
+  const [earliestNs, latestNs] = [parseTime(summary.earliest), parseTime(summary.latest)];
+  return earliestNs <= latestNs && latestNs - earliestNs <= MAY_LIE_WITHIN_NS ? { ...at, earliestNs, latestNs } : at;
 }
 
 /**

@@ -132,10 +132,11 @@ async function readStatus(app) {
     await remember(doorbell);
   }
   name.textContent = app.status.name;
-  const { recording, clips, requests_waiting: waiting, broker } = app.status;
+  const { recording, clips, requests_waiting: waiting, broker, clock_set: clockSet } = app.status;
   const parts = [RECORDING[recording], count(clips, "clip"), waiting > 0 && `${count(waiting, "request")} waiting`];
   const text =
-    [...parts, app.status.paused && "requests are paused", app.status.directory_expired && "directory has run out"]
+    [...parts, app.status.paused && "requests are paused", app.status.directory_expired && "directory has run out",
+      !clockSet && "does not know the time yet, requests wait"]
       .filter(Boolean)
       .join(" · ") + (broker === "connecting" ? " · cannot reach the request service" : "");
   line.textContent = text.charAt(0).toUpperCase() + text.slice(1);

@@ -36,6 +36,7 @@ export const status = atLeast({
   paused: flag,
   directory_expired: flag,
   troubles: list(atLeast({ part: anyText, text: anyText, since: time }), 0, 8),
+  clock_set: flag,
 });
 /** @typedef {ReturnType<typeof status>} Status */
 
@@ -49,7 +50,9 @@ export const summary = atLeast({
   records: whole(),
   labels: orNull(list(anyText, 0, 16)),
   held: flag,
-  time_trust: oneOf("synchronised", "provisional", "replayed"),
+  time_trust: oneOf("synchronised", "corrected", "provisional", "replayed"),
+  earliest: orNull(time),
+  latest: orNull(time),
   state: oneOf("recording", "closed", "cut"),
 });
 /** @typedef {ReturnType<typeof summary>} ClipSummary */

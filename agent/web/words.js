@@ -71,6 +71,17 @@ export function zone() {
 }
 
 /**
+ * What is uncertain about a clip's time; nothing where it is known.
+ * @param {import("./messages.js").ClipSummary} clip
+ */
+export function uncertainty({ time_trust: trust, earliest, latest }) {
+  if (trust !== "provisional") return null;
+  if (earliest && latest) return `time uncertain: between ${moment(earliest)} and ${moment(latest)}`;
+  if (earliest) return `time uncertain: after ${moment(earliest)}`;
+  return latest ? `time uncertain: before ${moment(latest)}` : "time unknown: the clock was never set";
+}
+
+/**
  * 7.4 s, 40 s, 2 min 5 s.
  * @param {number} seconds
  */
@@ -161,6 +172,7 @@ const AUDIT = {
   stopped: "The doorbell stopped",
   "recording-paused": "Recording paused: the disk took nothing",
   "recording-resumed": "Recording went on: the disk works again",
+  "clock-set": "The doorbell's clock was set",
   "owners-changed": "The phones that may open your clips changed",
   "directory-changed": "The list of who may ask you was renewed",
   "request-received": "Somebody asked for video",

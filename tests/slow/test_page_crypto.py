@@ -145,6 +145,7 @@ class SealedClip:
         when = "2026-11-23T14:12:10.25Z"
         summary = {"id": self.clip, "start": when, "end": when, "motion_start": None, "motion_end": None, "bytes": 1,
                    "records": len(places), "labels": [], "held": False, "time_trust": "synchronised",
+                   "earliest": None, "latest": None,
                    "state": "closed"}  # fmt: skip
         detail = {"summary": summary, "header": b64u(self.header), "wraps": b64u(self.wraps),
                   "manifest": jws("manifest", self.manifest, self.device), "records": places}  # fmt: skip

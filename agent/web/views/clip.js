@@ -8,10 +8,11 @@ import { endS, Player } from "../player.js";
 import { openSound } from "../player_sound.js";
 import { formatTime } from "../encoding.js";
 import { confirmDelete } from "./confirm.js";
-import { bytes, clock, day, duration, labelled } from "../words.js";
+import { bytes, clock, day, duration, labelled, uncertainty } from "../words.js";
 
 const TRUST = {
   synchronised: "set by the network's clock",
+  corrected: "worked out when the doorbell's clock was set",
   provisional: "uncertain: the doorbell's clock was not set yet",
   replayed: "as named by whoever played the footage in",
 };
@@ -73,7 +74,7 @@ export async function clipView(app, id) {
           .join("; "),
       ],
       clip.manifest.ended === "cut" && ["End", "cut off: the doorbell lost its power"],
-      ["Time", TRUST[/** @type {keyof typeof TRUST} */ (clip.manifest.clock.trust)] ?? clip.manifest.clock.trust],
+      ["Time", uncertainty(clip.told) ?? TRUST[/** @type {keyof typeof TRUST} */ (clip.trust)] ?? clip.trust],
       ["Sound", clip.track("audio").length > 1 ? "recorded" : "none recorded"],
       ["Size", bytes(size)],
       ["Signature", "✓ exactly as your doorbell recorded it"],

@@ -5,7 +5,7 @@
 import { parseTime } from "../encoding.js";
 import { h } from "../dom.js";
 import { clipList } from "../messages.js";
-import { clock, count, day, duration, fullHour, labelled } from "../words.js";
+import { clock, count, day, duration, fullHour, labelled, uncertainty } from "../words.js";
 
 /** @typedef {import("../messages.js").ClipSummary} ClipSummary */
 
@@ -159,7 +159,7 @@ class Row {
       clip.state === "recording" && "recording now",
       clip.state === "cut" && "cut off: power or disk failed",
       clip.held && "kept for a request",
-      clip.time_trust === "provisional" && "time uncertain",
+      uncertainty(clip),
     ];
     this.node = h(
       "li",

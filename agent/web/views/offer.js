@@ -6,7 +6,7 @@ import { recordsFor, soundOf } from "../decision.js";
 import { button, h, trouble } from "../dom.js";
 import { words } from "../errors.js";
 import { endS, Player, startS } from "../player.js";
-import { clock, clockExact, day, duration } from "../words.js";
+import { clock, clockExact, day, duration, uncertainty } from "../words.js";
 
 /** @typedef {import("../messages.js").RecordPlace} RecordPlace */
 
@@ -49,6 +49,8 @@ export class Offer {
     this.summary = summary;
     const heading = h("h3", { id: `clip-${summary.id}` }, `${day(summary.start)}, ${clock(summary.start)}`);
     this.node = h("section", { class: "offer", "aria-labelledby": heading.id }, heading, this.#body);
+    const doubt = uncertainty(summary);
+    if (doubt) heading.after(h("p", { class: "chip" }, `The ${doubt}.`));
     this.#include.setAttribute("aria-describedby", heading.id);
     this.#seen = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.#begin(), {
       rootMargin: "400px",
@@ -97,7 +99,7 @@ export class Offer {
       if (this.#closed) return;
       this.#places = clip.track("video");
       const { fromNs, toNs } = this.#checked;
-      const allowed = recordsFor(this.#places, fromNs - clip.startNs, toNs - clip.startNs);
+      const allowed = recordsFor(this.#places, fromNs - clip.latestNs, toNs - clip.earliestNs);
       if (!allowed) {
         this.#body.replaceChildren(h("p", { class: "quiet" }, "No video of this clip lies in the time asked about."));
         return;
