@@ -120,15 +120,15 @@ class PassThrough:
     def _unit_items(self, unit: _Unit) -> Iterator[SourceItem]:
         times = self._stamped(unit)
         if self._begins_ns is None and not unit.key:
-            unit.damage = unit.damage or "the footage begins in the middle of a group of pictures"
+            unit.damage = unit.damage or "the video begins in the middle of a group of pictures"
         if unit.damage:
             self._losses.add(times, unit.damage)
             return
         gaps = list(self._losses.taken())
         if times.jumped:
-            gaps.append(Gap(times.pts_ns, times.pts_ns, "the footage's clock was set anew here"))
+            gaps.append(Gap(times.pts_ns, times.pts_ns, "the clock of the video was set anew here"))
         elif not gaps and (not unit.continues or times.pts_ns - self._reached_ns > self._longest_pause_ns(unit, times)):
-            gaps.append(Gap(min(self._reached_ns, times.pts_ns), times.pts_ns, "pictures are missing in the footage"))
+            gaps.append(Gap(min(self._reached_ns, times.pts_ns), times.pts_ns, "pictures are missing in the video"))
         yield from gaps
         if unit.format is not None:
             yield unit.format
@@ -166,7 +166,7 @@ class PassThrough:
             frames = self._track.codec_context.decode(packet)
         except av.error.FFmpegError:
             if unit is not None:
-                unit.damage = unit.damage or "a damaged picture in the footage cannot be decoded"
+                unit.damage = unit.damage or "a damaged picture cannot be decoded"
             return []
         return [(frame.opaque, frame) for frame in frames if isinstance(frame.opaque, _Unit)]
 
@@ -181,7 +181,7 @@ class PassThrough:
             units = self._packing.split(raw)
             fmt = self._packing.format_at(units) if packet.is_keyframe else None
             continues = self._packing.continues(units)
-            damage = "part of a picture is missing in the footage" if packet.is_corrupt else None
+            damage = "part of a picture is missing" if packet.is_corrupt else None
         except BadInput as error:
             self._packing.interrupted()
             return _Unit(b"", pts, dts, duration, False, False, False, True, None, str(error))
@@ -247,7 +247,7 @@ def _in_shown_order(steps: Iterator[_Step], depth: int) -> Iterator[_Step]:
         while held and (step.unit is None or _placed(held[0].unit, period) or len(held) > _MAX_HELD):
             first = held.popleft()
             if first.unit is not None and first.unit.pts is None:
-                first.unit.damage = first.unit.damage or "a damaged picture in the footage cannot be decoded"
+                first.unit.damage = first.unit.damage or "a damaged picture cannot be decoded"
             yield first
 
 

@@ -123,7 +123,7 @@ class Transcoder:
         time_ns = times.dts_ns
         gap = None
         if self._lost and time_ns > before_ns:
-            gap = Gap(before_ns, time_ns, "a damaged stretch of the footage cannot be decoded")
+            gap = Gap(before_ns, time_ns, "a damaged stretch of the video cannot be decoded")
         self._lost = False
         self._in_flight.append(_InFlight(gap, time_ns, times.duration_ns, self._sampler.take(frame, time_ns)))
         yield from self._out(encoder, encoder.encode(frame, time_ns))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.slow.conftest import doorward, doorward_json, is_run_of, packet_hashes
+from tests.clapper import apart, make_clapper
+from tests.slow.conftest import doorward, doorward_json, is_run_of, needed, packet_hashes
 from tests.slow.doorbells import Neighbourhood, until
 
 pytestmark = pytest.mark.slow
@@ -61,6 +63,32 @@ def test_a_part_of_one_clip_is_shared_and_nothing_else(street: Neighbourhood, sc
     checked = street.command("check")
     assert (checked["ok"], checked["findings"]) == (True, [])
     assert checked["clips"] >= len(clips)
+
+
+@pytest.mark.parametrize("sound", [False, True])
+def test_sound_leaves_with_a_yes_for_sound_only(tmp_path: Path, mosquitto: str, sound: bool) -> None:
+    street = Neighbourhood(tmp_path, mosquitto, make_clapper(tmp_path / "clapper.mp4", 24))
+    street.config.write_text(street.config.read_text() + "[audio]\nrecord = true\n")
+    paired_before_recording(street)
+    with street.running():
+        (clip,) = street.wait_for_clips(1)
+        request = street.ask()
+        street.wait_for_request(request)
+        assert street.own("share", request, *(["--sound"] if sound else []))["state"] == "agreed"
+        (folder,) = street.received()
+        (film,) = folder.glob("clip-*.mp4")
+        whole, silent = tmp_path / "whole.mp4", tmp_path / "silent.mp4"
+        street.own("export", clip["id"], "-o", whole)
+        street.own("export", clip["id"], "-o", silent, "--no-sound")
+    assert doorward_json("requester", "verify", folder)["verified"] is True
+    assert (folder / "clips/0/audio.records").exists() is sound
+    assert set(json.loads((folder / "clips/0/keys.json").read_text())) == ({"video", "audio"} if sound else {"video"})
+    assert film.read_bytes() == (whole if sound else silent).read_bytes(), "what was asked for is the whole clip"
+    assert max(map(abs, apart(whole))) < 0.05
+    command = [needed("ffprobe"), "-v", "error", "-show_entries", "stream=codec_type", "-of", "csv=p=0", str(film)]
+    kinds = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert kinds == (["video", "audio"] if sound else ["video"])
+    assert street.command("check")["ok"] is True
 
 
 def test_hold_undo_and_decline_send_nothing(street: Neighbourhood) -> None:

@@ -186,7 +186,7 @@ def test_a_change_the_container_announces_is_a_new_format(tmp_path: Path) -> Non
     assert len(packets) == 100
     assert packets[50].key
     assert packets[50].pts_ns == pytest.approx(2 * SECOND, abs=50_000_000)
-    assert [gap.reason for gap in gaps_of(items)] == ["the footage's clock was set anew here"]
+    assert [gap.reason for gap in gaps_of(items)] == ["the clock of the video was set anew here"]
     kinds = [type(item) for item in items if not isinstance(item, LumaFrame)]
     assert kinds[51:54] == [Gap, VideoFormat, EncodedPacket]
 
