@@ -196,7 +196,7 @@ def read_decision(token: bytes, deciders: Mapping[str, Ed25519PublicKey]) -> Dec
         raise
     try:
         issued, expires = parse_time(decision.issued), parse_time(decision.expires)
-        parse_time(decision.not_before)
+        not_before = parse_time(decision.not_before)
         for clip in decision.clips:
             from_b64u(clip.clip, 16)
             from_b64u(clip.header, 32)
@@ -213,6 +213,8 @@ def read_decision(token: bytes, deciders: Mapping[str, Ed25519PublicKey]) -> Dec
         raise Refused("malformed", f"a decision names at most {CLIPS_LIMIT} different clips, each with its video")
     if not 0 < expires - issued <= LIFE_LIMIT_NS:
         raise Refused("malformed", "a decision is good for at most 7 days")
+    if not issued <= not_before <= expires:
+        raise Refused("malformed", "what a decision shares leaves after it is issued and before it expires")
     return decision
 
 
