@@ -115,6 +115,21 @@ class Phase(Enum):
     DONE = "done"
 
 
+class Step(Enum):
+    """What brings a pull on."""
+
+    PAGES_THERE = "every digest page is there"
+    RESUMED = "the disk was looked through"
+    BLOCKS_THERE = "every block is there"
+
+
+TRANSITIONS: dict[tuple[Phase, Step], Phase] = {
+    (Phase.PAGES, Step.PAGES_THERE): Phase.CHECKING,
+    (Phase.CHECKING, Step.RESUMED): Phase.BLOCKS,
+    (Phase.BLOCKS, Step.BLOCKS_THERE): Phase.DONE,
+}
+
+
 class Arrival(Enum):
     """What became of a block that arrived."""
 
@@ -166,9 +181,9 @@ class Puller:
 
     def resume(self, present: Iterable[int]) -> None:
         """After the pages: these blocks are on the disk and right. Only then blocks are asked for."""
-        if self.phase is not Phase.CHECKING:
+        if (self.phase, Step.RESUMED) not in TRANSITIONS:
             raise BadInput("a pull is resumed once, when its digest pages are there")
-        self.phase = Phase.BLOCKS
+        self.phase = TRANSITIONS[self.phase, Step.RESUMED]
         for n in present:
             self._keep(n)
 
@@ -253,9 +268,9 @@ class Puller:
         if m >= 0:
             self.received_bytes += self._block_length(m)
             if self.received_bytes == self._offer.size:
-                self.phase = Phase.DONE
+                self.phase = TRANSITIONS[self.phase, Step.BLOCKS_THERE]
         elif all(self._pages):
-            self.phase = Phase.CHECKING
+            self.phase = TRANSITIONS[self.phase, Step.PAGES_THERE]
 
     def _lose(self, numbers: list[int]) -> None:
         for n in numbers:
