@@ -2,9 +2,9 @@
 
 Usage: python tests/vectors/decision_vectors.py [--check]
 
-Decisions and releases are made here by the letter of docs/spec/decision.md, not by the product's code. A clip's records
-stand as [flags, start_ns, duration_ns, hash]. With an accepted share `opened` says what the requester finds in each
-release: hex of its secrets, by track and index.
+Decisions and releases are made here by the letter of docs/spec/decision.md, not by the product's code. A clip begins
+between two moments (the same where its time is known); its records stand as [flags, start_ns, duration_ns, hash]. With
+an accepted share `opened` says what the requester finds in each release: hex of its secrets, by track and index.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def digest_of(*parts: object) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()
 
 
-def clip(name: str, start: str, seconds: int) -> dict[str, Any]:
+def clip(name: str, begins: str, seconds: int, latest: str = "") -> dict[str, Any]:
     """One record a second; every other video record and every sound record is a key."""
     tracks: dict[str, list[list[Any]]] = {}
     for track, every in (("video", 2), ("audio", 1)):
@@ -52,12 +52,18 @@ def clip(name: str, start: str, seconds: int) -> dict[str, Any]:
             rows.append([flags, n * SECOND, SECOND, b64u(digest_of(name, track, n + 1))])
         tracks[track] = rows
     id_ = b64u(digest_of(name)[:15] + b"\x00")
-    return {"clip": "A" + id_[1:], "header": b64u(digest_of(name, "header")), "start": start, "records": tracks}
+    return {
+        "clip": "A" + id_[1:],
+        "header": b64u(digest_of(name, "header")),
+        "begins": [begins, latest or begins],
+        "records": tracks,
+    }
 
 
 # The span begins at 14:00:10: of FIRST, records 9 (the key before it) to 20 of the video may be shared.
 FIRST = clip("first", "2026-11-23T14:00:00.5Z", 20)
 LATER = clip("later", "2026-11-23T14:10:00Z", 6)
+UNSURE = clip("unsure", "2026-11-23T13:59:50Z", 6, "2026-11-23T14:00:20Z")
 ELSEWHERE = clip("elsewhere", "2026-11-23T14:20:00Z", 6)
 
 
@@ -143,7 +149,7 @@ class Case:
             "owners": [b64u(OWNER.public), b64u(SECOND_OWNER.public)],
             "recovery": [b64u(RECOVERY.public)],
             "request": REQUEST,
-            "clips": [FIRST, LATER],
+            "clips": [FIRST, LATER, UNSURE],
             "decision": self.token,
             "releases": self.releases,
         } | ({"opened": opened, "requester_opens": (b"p" * 32).hex()} if accepted else {})
@@ -166,6 +172,7 @@ CASES = [
     Case("share-with-sound", OUT, clips=of_first(VIDEO, track(FIRST, "audio", 10, 20))),
     Case("share-less-than-asked", OUT, clips=of_first(track(FIRST, "video", 13, 14))),
     Case("share-two-clips", OUT, clips=[shared(FIRST, VIDEO), shared(LATER, track(LATER, "video", 1, 6))]),
+    Case("share-a-clip-of-uncertain-time", OUT, clips=[shared(UNSURE, track(UNSURE, "video", 1, 6))]),
     Case("decline", OUT, **DECLINE),
     Case("issued-five-minutes-ago", OUT, issued="2026-11-23T17:55:00Z", expires="2026-11-30T17:55:00Z"),
     Case("by-a-stranger", "not-an-owner", by=STRANGER),
