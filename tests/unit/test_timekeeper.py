@@ -9,8 +9,10 @@ import pytest
 
 from agent.core.boot_clock import Reading
 from agent.core.errors import Unavailable
-from agent.core.timeline import Span, Trust
+from agent.core.release import share_clip
+from agent.core.timeline import Span, Trust, looked_for
 from agent.store.check import Checker, repair
+from agent.store.clips import clip_facts
 from agent.store.index import ClipRow, Index
 from agent.timekeeper import Clock, Timekeeper
 from tests.household import NOW, SECOND, Household
@@ -233,3 +235,17 @@ def test_ranges_are_found_by_indexes_alone(home: Household) -> None:
     (query,) = plan
     steps = [str(row["detail"]) for row in home.db.execute(f"EXPLAIN QUERY PLAN {query}")]
     assert not [step for step in steps if step.startswith("SCAN")], steps
+
+
+def test_a_clip_of_uncertain_time_is_shared_as_far_as_it_may_lie_in_the_span(home: Household) -> None:
+    row = home.record_clip(NOW)
+    span = Span(NOW + 4 * SECOND, NOW + 6 * SECOND)
+    clip = home.clips.ring.read(row.sequence)
+    sure = share_clip(clip_facts(clip), span, sound=False)
+    unsure = share_clip(clip_facts(clip, Span(NOW - 3 * SECOND, NOW + SECOND)), span, sound=False)
+    assert sure is not None
+    assert unsure is not None
+    assert (sure.tracks[0].first, sure.tracks[0].last) == (5, 6)
+    assert (unsure.tracks[0].first, unsure.tracks[0].last) == (3, 9)
+    assert looked_for(NOW, None, NOW, Trust.PROVISIONAL) == Span(NOW, NOW)
+    assert looked_for(NOW, NOW - 7 * 3600 * SECOND, NOW + 7 * 3600 * SECOND, Trust.PROVISIONAL) == Span(NOW, NOW)
