@@ -11,7 +11,7 @@ export const labelled = (label) => (Object.hasOwn(LABELS, label) ? LABELS[label]
 
 /** @type {Record<string, string>} */
 const VISITS = {
-  ring: "Somebody has rung.",
+  ring: "Someone is at the door and has rung.",
   person: "A person is at the door.",
   vehicle: "A vehicle is at the door.",
   animal: "An animal is at the door.",

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -87,9 +88,18 @@ def test_a_disk_that_is_really_full_pauses_recording_and_loses_nothing(
             assert "make room" in recorded.failures[0]
 
 
+@dataclass(frozen=True)
+class FaultDisk:
+    """Where it is mounted, the file that says what fails (tests/faultfs.py), and the process that serves it."""
+
+    mount: Path
+    faults: Path
+    process: subprocess.Popen[bytes]
+
+
 @contextlib.contextmanager
-def fault_fs(root: Path) -> Iterator[tuple[Path, Path]]:
-    """(where it is mounted, the file that says what fails)."""
+def fault_fs(root: Path) -> Iterator[FaultDisk]:
+    """Mounted while entered."""
     needed("fusermount3")
     below, mount, faults = root / "below", root / "mount", root / "faults"
     below.mkdir()
@@ -103,7 +113,7 @@ def fault_fs(root: Path) -> Iterator[tuple[Path, Path]]:
             assert process.poll() is None, "the file system ended"
             assert time.monotonic() < deadline, "the file system does not come up"
             time.sleep(0.05)
-        yield mount, faults
+        yield FaultDisk(mount, faults, process)
     finally:
         subprocess.run(["fusermount3", "-u", str(mount)], check=False)
         process.wait(10)
@@ -116,10 +126,16 @@ def fault_fs(root: Path) -> Iterator[tuple[Path, Path]]:
 def test_a_disk_that_refuses_an_operation_pauses_recording_and_loses_nothing(
     tmp_path: Path, operations: tuple[str, ...], number: int
 ) -> None:
-    with fault_fs(tmp_path) as (mount, faults), recorder_on(mount) as recorded:
+    with fault_fs(tmp_path) as disk, recorder_on(disk.mount) as recorded:
         refused = "\n".join(f"{operation} {errno.errorcode[number]}" for operation in operations)
+
+        def refuse(disk: FaultDisk) -> None:
+            disk.faults.write_text(refused)
+
         for from_s in (19, 30):
-            recorded.record(street(lambda: faults.write_text(refused) and None, faults.unlink, from_s, from_s + 12))
+            recorded.record(
+                street(lambda: disk.faults.write_text(refused) and None, disk.faults.unlink, from_s, from_s + 12)
+            )
             assert findings(recorded) == []
         assert kept(recorded) >= PICTURES
         assert {row.state for row in recorded.rows()} <= {"closed", "cut"}

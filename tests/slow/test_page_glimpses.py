@@ -77,7 +77,7 @@ def test_clips_are_found_by_what_they_show(home: PageHome, browser: Browser, sch
     expect(page.locator(".notice")).to_contain_text("A person is at the door.")
     home.visit("ring")
     expect(page.locator(".notice")).to_have_count(1)
-    expect(page.locator(".notice")).to_contain_text("Somebody has rung.")
+    expect(page.locator(".notice")).to_contain_text("Someone is at the door and has rung.")
     phone.picture("21-visit")
     page.locator(".notice").get_by_role("button", name="All right").click()
     expect(page.locator(".notice")).to_have_count(0)
