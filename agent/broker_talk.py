@@ -6,8 +6,10 @@ Owns the session and its topics; decides nothing. A broker that is away is waite
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from agent.adapters.broker import BrokerAddress, BrokerSession, Inbound
+from agent.config import Broker
 from agent.core.errors import Unavailable
 from agent.core.topics import read_transfer_topic
 from agent.disclosure.bulletin import Bulletin
@@ -15,6 +17,14 @@ from agent.disclosure.intake import Intake
 from agent.disclosure.sending import Sending
 
 log = logging.getLogger(__name__)
+
+
+def broker_address(broker: Broker) -> BrokerAddress | None:
+    """The broker of the configuration, None where there is none. BadInput names what of it cannot be used."""
+    if not broker.url:
+        return None
+    ca, certificate, key = (Path(file) if file else None for file in (broker.ca, broker.certificate, broker.key))
+    return BrokerAddress.parse(broker.url, ca_file=ca, cert_file=certificate, key_file=key)
 
 
 class BrokerTalk:
@@ -30,9 +40,9 @@ class BrokerTalk:
         """connected, connecting or off."""
         return self._session.state.value if self._session else "off"
 
-    async def run(self, url: str, requests: str, intake: Intake, sending: Sending) -> None:
+    async def run(self, address: BrokerAddress, requests: str, intake: Intake, sending: Sending) -> None:
         """Until cancelled: hand on what comes on the topic `requests` and on those of transfers."""
-        async with BrokerSession(BrokerAddress.parse(url)) as session:
+        async with BrokerSession(address) as session:
             self._session = session
             await session.subscribe(requests)
             state = session.state

@@ -100,9 +100,15 @@ class RingSize(_Section, frozen=True):
 
 
 class Broker(_Section, frozen=True):
-    """The MQTT broker requests come through; empty: none, and nobody can ask."""
+    """The MQTT broker requests come through; empty: none, and nobody can ask.
+
+    Files (PEM): the authority behind the broker's certificate, and a certificate to show with its key.
+    """
 
     url: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
 
 
 class Requesters(_Section, frozen=True):
@@ -178,6 +184,7 @@ def read_config(path: Path) -> Config:
     directory = asked.directory if "://" in asked.directory else str(home / asked.directory)
     return msgspec.structs.replace(
         config,
+        broker=_beside(home, config.broker),
         camera=msgspec.structs.replace(config.camera, replay=[str(home / f) for f in config.camera.replay]),
         requesters=msgspec.structs.replace(
             asked,
@@ -190,6 +197,11 @@ def read_config(path: Path) -> Config:
 def camera_masks(config: Config) -> tuple[Mask, ...]:
     """What the camera must not see."""
     return tuple(Mask(tuple(mask.corners)) for mask in config.camera.masks)
+
+
+def _beside(home: Path, broker: Broker) -> Broker:
+    files = {name: str(home / file) for name in ("ca", "certificate", "key") if (file := getattr(broker, name))}
+    return msgspec.structs.replace(broker, **files)
 
 
 def _explain(path: Path, text: str, error: str) -> str:

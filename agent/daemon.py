@@ -22,7 +22,7 @@ from agent.adapters.directory_source import fetch_directory
 from agent.adapters.http import OwnerServer
 from agent.adapters.supervisor import Supervisor
 from agent.age_limit import AgeLimit
-from agent.broker_talk import BrokerTalk
+from agent.broker_talk import BrokerTalk, broker_address
 from agent.config import Config
 from agent.core import identity
 from agent.core.area import cell_of
@@ -89,6 +89,7 @@ class Doorbell:
         self._may_record = asyncio.Event()
         self.bulletin = Bulletin()
         self._talk = BrokerTalk(self.bulletin)
+        self._broker = broker_address(config.broker)
         self.recorded: asyncio.Future[RecorderReport] = asyncio.get_running_loop().create_future()
         self.stopped = asyncio.Event()
 
@@ -286,11 +287,11 @@ class Doorbell:
             await asyncio.sleep(1)
 
     async def _converse(self) -> None:
-        if not self._config.broker.url:
+        if self._broker is None:
             return
         doorbell = self._config.doorbell
         requests = request_topic(cell_of(doorbell.latitude, doorbell.longitude))
-        await self._talk.run(self._config.broker.url, requests, self._intake, self._sending)
+        await self._talk.run(self._broker, requests, self._intake, self._sending)
 
 
 def _tell_recovery(done: int, clips: int) -> None:

@@ -300,6 +300,8 @@ class BrokerSession:
 def _tls(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        if key_file and not cert_file:
+            raise BadInput("the broker's key file is set without a certificate; name both")
         if cert_file:
             context.load_cert_chain(str(cert_file), str(key_file) if key_file else None)
     except (OSError, ssl.SSLError) as e:

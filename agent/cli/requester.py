@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -28,16 +31,31 @@ from agent.requester.opening import verify_folder
 from agent.requester.receiving import Progress as News
 from agent.requester.receiving import Receiver, Stage
 
+T = TypeVar("T")
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
 _identity = click.option(
     "--identity", "identity_path", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE",
     help="The requester's identity file.",
 )  # fmt: skip
-_broker = click.option(
-    "--broker", "url", required=True, metavar="URL", help="mqtt://HOST:PORT or mqtts://USER:PASSWORD@HOST:PORT."
-)
-_ca = click.option(
-    "--ca", type=click.Path(path_type=Path, dir_okay=False), help="The authority that signed the broker's certificate."
-)
+
+
+def _broker(command: Callable[..., T]) -> Callable[..., T]:
+    """The options that say which broker and who we are there; the command is given an `address`."""
+
+    @click.option(
+        "--broker", "url", required=True, metavar="URL", help="mqtt://HOST:PORT, mqtts://NAME:WORD@HOST:PORT."
+    )
+    @click.option("--ca", type=_FILE, metavar="FILE", help="The authority that signed the broker's certificate.")
+    @click.option("--cert", type=_FILE, metavar="FILE", help="A certificate to show to the broker.")
+    @click.option("--key", type=_FILE, metavar="FILE", help="The key of that certificate.")
+    @wraps(command)
+    def with_address(*args: Any, url: str, ca: Path | None, cert: Path | None, key: Path | None, **kwargs: Any) -> T:
+        address = BrokerAddress.parse(url, ca_file=ca, cert_file=cert, key_file=key)
+        return command(*args, address=address, **kwargs)
+
+    return with_address
+
 
 _WORDS = {
     Stage.RECEIVING: "receiving",
@@ -77,7 +95,6 @@ def init(context: click.Context, agency: str, identity_path: Path) -> None:
 @requester.command("ask")
 @_identity
 @_broker
-@_ca
 @click.option("--area", required=True, metavar="LAT,LON,RADIUS_M|FILE", help="A circle, or a GeoJSON polygon.")
 @click.option("--from", "start", required=True, metavar="T", help="Beginning of the time asked about (RFC 3339).")
 @click.option("--to", "end", required=True, metavar="T", help="Its end: 15 minutes to 12 hours later.")
@@ -96,8 +113,7 @@ def ask_command(
     context: click.Context,
     /,
     identity_path: Path,
-    url: str,
-    ca: Path | None,
+    address: BrokerAddress,
     area: str,
     start: str,
     end: str,
@@ -106,7 +122,7 @@ def ask_command(
     """Sign a request and publish it. No answer means nothing: only a yes is ever heard."""
     identity = key_file.load(identity_path)
     question = Question(read_area(area), parse_span(start, end), **words)
-    asked = asyncio.run(ask(identity, BrokerAddress.parse(url, ca_file=ca), question, utc_ns()))
+    asked = asyncio.run(ask(identity, address, question, utc_ns()))
     document = {"request": asked.id, "hash": asked.hash, "cells": asked.cells, "expires": asked.expires}
 
     def human(console: Console) -> None:
@@ -120,12 +136,11 @@ def ask_command(
 @click.argument("request")
 @_identity
 @_broker
-@_ca
 @click.pass_context
-def withdraw_command(context: click.Context, request: str, identity_path: Path, url: str, ca: Path | None) -> None:
+def withdraw_command(context: click.Context, request: str, identity_path: Path, address: BrokerAddress) -> None:
     """Take a request back. Who was asked sees that; what has arrived already is not undone."""
     identity = key_file.load(identity_path)
-    gone = asyncio.run(withdraw(identity, BrokerAddress.parse(url, ca_file=ca), request, utc_ns()))
+    gone = asyncio.run(withdraw(identity, address, request, utc_ns()))
     document = {"request": gone.id, "hash": gone.hash, "cells": gone.cells}
     report(options(context), document, lambda console: console.print(f"Withdrawn: request {gone.id}."))
 
@@ -133,17 +148,15 @@ def withdraw_command(context: click.Context, request: str, identity_path: Path, 
 @requester.command()
 @_identity
 @_broker
-@_ca
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for evidence.")
 @click.option("--for", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop after so long.")
 @click.pass_context
 def receive(
-    context: click.Context, identity_path: Path, url: str, ca: Path | None, out: Path, seconds: float | None
+    context: click.Context, identity_path: Path, address: BrokerAddress, out: Path, seconds: float | None
 ) -> int:
     """Pull what owners released, verify and open it, a folder for each transfer. Ctrl-C stops; a later run goes on."""
     opts = options(context)
     identity = key_file.load(identity_path)
-    address = BrokerAddress.parse(url, ca_file=ca)
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} is a file; --out names a folder")
     with _Board(opts.console) as board:

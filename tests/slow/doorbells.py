@@ -26,6 +26,7 @@ class Neighbourhood:
     broker: str
     footage: Path
     undo_s: float = 0.5
+    proof: tuple[str, ...] = ()  # what the requester shows to the broker
 
     def __post_init__(self) -> None:
         self.port = free_port()
@@ -91,6 +92,7 @@ class Neighbourhood:
             "requester", "ask", "--identity", self.requester, "--broker", self.broker,
             "--area", area or f"{HOME[0]},{HOME[1]},400", "--from", start, "--to", end, "--case", case,
             "--incident", "Package theft", "--message", "Did your camera see anybody?", "--contact", "555-0100",
+            *self.proof,
         )  # fmt: skip
         return str(asked["request"])
 
@@ -103,7 +105,7 @@ class Neighbourhood:
         """The requester fetches what is offered."""
         return doorward(
             "--json", "requester", "receive", "--identity", self.requester, "--broker", self.broker,
-            "--out", self.out, "--for", str(seconds),
+            "--out", self.out, "--for", str(seconds), *self.proof,
         )  # fmt: skip
 
     def received(self, seconds: float = 15) -> list[Path]:
