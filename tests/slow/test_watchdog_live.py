@@ -54,9 +54,8 @@ def test_a_disk_that_hangs_silences_the_watchdog_and_is_named(tmp_path: Path, sc
             os.kill(disk.process.pid, signal.SIGSTOP)
             begun = time.monotonic()
             while not (said := heard()).startswith("STATUS=Stuck"):
-                assert time.monotonic() - begun < 60
+                assert time.monotonic() - begun < 100, "between two visits nothing is written, so nothing hangs"
             assert "disk" in said
-            assert time.monotonic() - begun < 40
             systemd.settimeout(6)
             with contextlib.suppress(TimeoutError):
                 while True:
