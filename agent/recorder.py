@@ -193,7 +193,8 @@ class Recorder:
         """Time goes on: an open clip ends by the same rules as if nothing moved, and a disk may come back."""
         self._away = True
         self._take_runs(self._fragmenter.flush())
-        self._passed_ns = max(self._passed_ns, away.time_ns)
+        # A camera's pictures may be timed a little ahead of the clock that tells it is away.
+        self._passed_ns = max(self._passed_ns, self._moment_ns, away.time_ns)
         self._moment_ns = self._passed_ns
         for event in self._segmenter.pass_time(self._passed_ns) if self._detector else []:
             self._apply(event)

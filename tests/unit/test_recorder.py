@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import Unavailable
-from agent.core.frame import Gap, VideoFormat
+from agent.core.frame import Away, Gap, VideoFormat
 from agent.core.manifest import read_manifest
 from agent.core.sealing import CLIP_LIMIT_NS, RECORDS_LIMIT
 from tests.household import NOW, SECOND
@@ -136,3 +136,10 @@ def test_a_disk_that_refuses_ends_the_recording_and_loses_nothing(
         "every write that succeeded but the preamble's; the index may be some seconds behind"
     )
     assert len(recorded.pictures(mended[0])) > 100
+
+
+def test_a_camera_whose_pictures_run_ahead_of_the_clock_may_be_lost(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    away = Away(21 * SECOND, "the camera ended the connection")
+    recorded.record(Street(60, [(20, 26)], extra={230: away}))
+    assert [row.state for row in recorded.rows()][:1] == ["closed"]
