@@ -44,7 +44,8 @@ Connect = Callable[[], AbstractContextManager[tuple[av.container.InputContainer,
 class StreamSource:
     """The items of the camera at `address` until `stopped`. BadInput where the address is not one.
 
-    Stops within half a second between connections; while a camera hangs, when libav gives up after `SILENCE_S`.
+    Stops within half a second between connections; while a camera hangs, when libav gives up after `SILENCE_S`
+    (`stoppable` does not wait for that).
     `luma_width` pixels and `luma_rate_hz` set what motion detection gets. `sound`: record the camera's own sound, too.
     With `masks` its video is encoded anew, which costs many times what passing it on does.
     """

@@ -7,7 +7,7 @@ import contextlib
 import faulthandler
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -16,6 +16,7 @@ from rich.console import Console
 
 from agent.adapters import clock
 from agent.adapters.replay import Pace, ReplaySource
+from agent.adapters.stoppable import stoppable
 from agent.adapters.stream import StreamSource
 from agent.adapters.stream_open import CameraAddress
 from agent.cli.output import Options, options, report
@@ -23,6 +24,7 @@ from agent.config import Config, camera_masks
 from agent.core import identity
 from agent.core.encoding import format_time
 from agent.core.errors import Refused
+from agent.core.frame import SourceItem
 from agent.core.masks import Mask
 from agent.core.timeline import TimeBase, Trust
 from agent.daemon import Doorbell, Running, pinned_requesters
@@ -60,7 +62,11 @@ def run(context: click.Context) -> None:
 def _live(url: str, *, sound: bool, masks: tuple[Mask, ...]) -> Footage:
     """The camera at `url`. BadInput where that is no address; a camera that is not there is waited for."""
     CameraAddress.parse(url)
-    return Footage(lambda stopped: StreamSource(url, stopped, sound=sound, masks=masks), None)
+
+    def source(stopped: Callable[[], bool]) -> Iterator[SourceItem]:
+        return stoppable(StreamSource(url, stopped, sound=sound, masks=masks), stopped)
+
+    return Footage(source, None)
 
 
 async def _run(opts: Options, config: Config) -> None:
