@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.core.errors import BadInput
-from agent.core.masks import MAX_CORNERS, MAX_MASKS, MIN_CORNERS, Mask
+from agent.core.mask import MAX_CORNERS, MAX_MASKS, MIN_CORNERS, Mask
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ from agent.core.owner_api import RequestRow
 from agent.core.timeline import Span
 from agent.demo.scene import cached_scene
 from agent.demo.show import Demo, Outcome, Plan
-from agent.disclosure.desk import summary
+from agent.disclosure.clip_summary import summary
 from agent.recorder import RecorderReport
 from agent.requester.receiving import Progress as Received
 from agent.requester.receiving import Stage as ReceivedStage

@@ -26,7 +26,7 @@ from agent.core.motion import Motion, MotionDetector
 from agent.core.retention import Limits
 from agent.core.timeline import TimeBase, Trust
 from agent.detecting import detecting
-from agent.disclosure.desk import summary
+from agent.disclosure.clip_summary import summary
 from agent.onlooker import Sight
 from agent.recorder import Explain, Recorder, RecorderReport, RecorderSettings, recorder_settings
 from agent.setup import Opened, open_state

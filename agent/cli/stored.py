@@ -23,7 +23,7 @@ from agent.core.audit import AuditEntry, check_chain
 from agent.core.encoding import parse_time
 from agent.core.errors import Corrupt
 from agent.core.timeline import Span
-from agent.disclosure.desk import summary
+from agent.disclosure.clip_summary import summary
 from agent.setup import open_state
 from agent.store.check import Checker, Finding, repair
 from agent.store.clips import ClipStore

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import h3
 import msgspec
 from geographiclib.geodesic import Geodesic
 
@@ -111,6 +110,8 @@ _TOO_POLAR = f"the area reaches beyond {MAX_LATITUDE:.0f} degrees of latitude, w
 
 def cell_of(lat: float, lon: float) -> str:
     """The H3 cell of resolution 7 in which a position lies; BadInput when it is not on the map."""
+    import h3  # here, not above: most commands know areas but never look at one, and loading it takes 50 ms
+
     _check_position((lon, lat))
     return str(h3.latlng_to_cell(lat, lon, CELL_RESOLUTION))
 
@@ -124,6 +125,8 @@ def _check_position(position: Position) -> None:
 
 
 def _cells(corners: list[Position]) -> list[str]:
+    import h3
+
     points = [(lat, lon) for lon, lat in corners]
     # Filling a continent with cells before counting them would take all memory there is.
     if any(h3.great_circle_distance(points[0], p, unit="m") > _MAX_ACROSS_M for p in points):

@@ -1,8 +1,8 @@
 """Burnt-in privacy masks: parts of the picture made black before anything is encoded or looked at.
 
-Owns what a mask is and how it is painted into the planes of a picture as they lie in memory. What was painted over
-exists nowhere else, so nobody can bring it back; a source that cannot paint has to refuse to start. Never looks at what
-it paints over. Plane layouts: I420 (brightness, then two quarter planes) and NV12 (brightness, then one of pairs).
+Owns how a mask (agent/core/mask.py) is painted into the planes of a picture as they lie in memory. What was painted
+over exists nowhere else, so nobody can bring it back; a source that cannot paint has to refuse to start. Never looks at
+what it paints over. Plane layouts: I420 (brightness, then two quarter planes) and NV12 (brightness, then one of pairs).
 """
 
 from __future__ import annotations
@@ -15,33 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.core.errors import BadInput
+from agent.core.mask import MAX_MASKS, Mask
 
-MAX_MASKS: Final = 32
-MIN_CORNERS: Final = 3
-MAX_CORNERS: Final = 64
+__all__ = ["Mask", "MaskPainter", "Plane"]
 
 Plane = npt.NDArray[np.uint8]
 
 _BLACK: Final = 16  # brightness and colour of black in video (ITU-R BT.709 3.4)
 _NO_COLOUR: Final = 128
 _SUBPIXEL_BITS: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """A polygon (x, y as shares of width and height from the top left) of which nothing is recorded.
-
-    An outline that crosses itself hides whatever it encloses. BadInput for fewer than 3 or more than 64 corners, or
-    corners outside the picture.
-    """
-
-    polygon: tuple[tuple[float, float], ...]
-
-    def __post_init__(self) -> None:
-        if not MIN_CORNERS <= len(self.polygon) <= MAX_CORNERS:
-            raise BadInput(f"A mask has {len(self.polygon)} corners; give it {MIN_CORNERS} to {MAX_CORNERS}.")
-        if not all(0.0 <= share <= 1.0 for corner in self.polygon for share in corner):
-            raise BadInput("A mask's corner lies outside the picture; give shares of width and height from 0 to 1.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from agent.core.request import FootageRequest
 from agent.core.statements import Kind
 from agent.core.timeline import DoorbellTime, Span, until
 from agent.disclosure.bulletin import Bulletin
+from agent.disclosure.clip_summary import summary
 from agent.disclosure.trusted import Trusted
 from agent.store import ledger as rows
 from agent.store.clips import ClipStore, clip_facts
@@ -323,29 +324,6 @@ class Desk:
     def _changed(self, request: str) -> None:
         self._activity.look_again()
         self.bulletin.tell("requests", request)
-
-
-def summary(row: ClipRow) -> ClipSummary:
-    """A clip's row as the owner API tells it."""
-
-    def told(utc_ns: int | None) -> str | None:
-        return None if utc_ns is None else format_time(utc_ns)
-
-    return ClipSummary(
-        id=row.id,
-        start=format_time(row.start_ns),
-        end=format_time(row.end_ns),
-        motion_start=told(row.motion_start_ns),
-        motion_end=told(row.motion_end_ns),
-        bytes=row.bytes,
-        records=row.records,
-        labels=None,
-        held=row.held,
-        time_trust=row.trust,
-        earliest=told(row.earliest_ns),
-        latest=told(row.latest_ns),
-        state=row.state,
-    )
 
 
 def stored_request(row: rows.RequestRow) -> FootageRequest:
