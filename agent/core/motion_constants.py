@@ -61,6 +61,7 @@ class Constants:
     spike_s: float = 1.0
     spike_most: float = 0.05
     spike_tail: float = 0.03
+    per_rain: float = 0.4  # what still differs once streaks are taken out, as a share of how bright they are
     spike_dt_s: float = 0.22  # slower sources have too little overlap from frame to frame
 
     # Shake.
@@ -99,7 +100,8 @@ class Constants:
     big_times: float = 4.0  # a thing this many times the least area needs to be seen less long
     big_s: float = 0.19
     small_s: float = 0.39
-    rain_times: float = 2.0
+    rain_times: float = 3.0
+    rain_patience: float = 1.6  # times as many sightings for what is smaller
     start_s: float = 1.5
     start_frames: int = 12
     start_travel: float = 8.0

@@ -144,7 +144,7 @@ class EmptyScene:
         self._time_s = self._born_s = time_s
         self._frames = 1
         self._unsteady_until_s = time_s
-        self._recent: deque[Grey] = deque(maxlen=3)
+        self._recent: deque[Grey] = deque(maxlen=5)
         self._ago: deque[tuple[float, Grey, Plane]] = deque()
         self._shares: deque[tuple[float, float]] = deque()
         self._last_cells: Plane | None = None
@@ -217,11 +217,12 @@ class EmptyScene:
         self._last_cells = cells
 
     def _without_rain(self, picture: Grey, step_s: float) -> tuple[bool, Grey]:
-        """Where much is there for a single frame only, the median of three frames instead of the last one."""
+        """Where much is there for a single frame only, the median of five frames instead of the last one."""
         self._recent.append(picture)
         if len(self._recent) < 3 or step_s >= self._c.spike_dt_s:
             return False, picture
-        rows = [part[::2] for part in self._recent]
+        last = list(self._recent)[-3:]
+        rows = [part[::2] for part in last]
         spikes = cv2.absdiff(rows[1], _middle(*rows))
         usual = 10 if self._last_threshold is None else self._last_threshold[::2]
         # In blocks: rain is everywhere, something that dashes by is in a few places.
@@ -230,7 +231,9 @@ class EmptyScene:
         self._spikes += mix * (np.minimum(shares, self._c.spike_most) - self._spikes)
         self._rain_level += mix * (_quantile(spikes[::2], 1 - self._c.spike_tail) - self._rain_level)
         rain = _median_of(self._spikes) > self._c.spike_share
-        return rain, _middle(*self._recent) if rain else picture
+        if not rain:
+            return False, picture
+        return True, _middle_of_five(*self._recent) if len(self._recent) == 5 else _middle(*last)
 
     def _guarded(self, guards: list[Guard]) -> Grey | None:
         """1 around figures that get about, 2 around those that stay in their place, 0 elsewhere; None for none."""
@@ -268,7 +271,7 @@ class EmptyScene:
         c = self._c
         level = c.floor + c.per_noise * max(noise - c.noise_free, 0.0)
         if rain:
-            level += max(0.0, self._rain_level - 3 * noise)
+            level += max(0.0, c.per_rain * self._rain_level - 3 * noise)
         factor = self._caution if isinstance(self._caution, float) else 1.0
         unrest = cv2.convertScaleAbs(self._unrest, alpha=c.per_unrest * factor)
         around = cv2.convertScaleAbs(cv2.boxFilter(unrest, -1, (5, 5)), alpha=c.unrest_spread)
@@ -373,6 +376,11 @@ def _than(values: Grey | Plane, how: int, number: float) -> Grey:
 def _middle(first: Grey, second: Grey, third: Grey) -> Grey:
     """The median of three pictures, pixel by pixel."""
     return cv2.max(cv2.min(first, third), cv2.min(cv2.max(first, third), second))
+
+
+def _middle_of_five(a: Grey, b: Grey, c: Grey, d: Grey, e: Grey) -> Grey:
+    """The median of five: neither the least nor the greatest of four can be it, which leaves two of those."""
+    return _middle(cv2.max(cv2.min(a, b), cv2.min(c, d)), cv2.min(cv2.max(a, b), cv2.max(c, d)), e)
 
 
 def _median_of(values: Plane) -> float:

@@ -257,7 +257,8 @@ class Tracker:
             return False
         if changes.starting and area < c.big_times * self._least:
             return False
-        if changes.rain and (len(seen) < c.hits_rain or area < c.rain_times * self._least):
+        # What is left of streaks is small and soon gone: a small thing has to be followed for longer.
+        if changes.rain and len(seen) < c.hits_rain * (1 if area >= c.rain_times * self._least else c.rain_patience):
             return False
         if self._travels(track, changes.starting, time_s):
             return True
