@@ -23,9 +23,9 @@ pytestmark = pytest.mark.slow
 SLACK_S = 0.4
 
 
-def load() -> ModuleType:
-    path = Path(__file__).parents[2] / "scripts" / "motion_scenes.py"
-    spec = importlib.util.spec_from_file_location("motion_scenes", path)
+def load(name: str) -> ModuleType:
+    path = Path(__file__).parents[2] / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -34,9 +34,13 @@ def load() -> ModuleType:
     return module
 
 
-SCENES = load()
+MODULES = [load("motion_scenes"), load("motion_doorsteps")]
+KINDS = [(module, index) for module in MODULES for index in range(len(module.SCENES))]
 # Films in which something may be taken for a visitor or a visitor be lost: docs/design/motion.md, "What it cannot do".
-HARD = {"rain", "snow", "cloud shadow", "headlights", "gusts after calm", "insects"}
+HARD = {
+    "rain", "snow", "cloud shadow", "headlights", "gusts after calm", "insects", "dense rain at night",
+    "dense snow at night", "shadows of leaves", "water", "visit in the wind",
+}  # fmt: skip
 
 
 def motion_spans(frames: list[LumaFrame]) -> list[tuple[float, float]]:
@@ -53,9 +57,9 @@ def motion_spans(frames: list[LumaFrame]) -> list[tuple[float, float]]:
     ]
 
 
-@pytest.mark.parametrize("index", range(len(SCENES.SCENES)))
-def test_visitors_are_found_and_little_else(index: int) -> None:
-    scene = SCENES.SCENES[index](np.random.default_rng([1, index]))
+@pytest.mark.parametrize(("module", "index"), KINDS, ids=[m.SCENES[i].__name__.strip("_") for m, i in KINDS])
+def test_visitors_are_found_and_little_else(module: ModuleType, index: int) -> None:
+    scene = module.SCENES[index](np.random.default_rng([1, index]))
     spans = motion_spans([LumaFrame(t, p) for t, p in scene.frames(1)])
     events = [(e["start"], e["end"]) for e in scene.truth()["events"]]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +106,26 @@ def test_the_slider_says_how_little_is_enough() -> None:
     assert [faint(1), faint(5), faint(8)] == [False, True, True]
     assert faint(1, zone=8)
     assert not faint(8, zone=1)
+
+
+def test_each_step_of_the_slider_sees_at_least_what_the_one_below_sees() -> None:
+    contrasts = (6, 9, 13, 19, 28, 40)
+    lasts, film = 60, []
+    for i in range(40 + lasts * len(contrasts)):
+        picture = np.full(SHAPE, 120.0)
+        figure, at = divmod(i - 40, lasts)
+        if figure >= 0 and at < 40:
+            picture[80 : 92 + 6 * figure, at * 5 : at * 5 + 8 + 2 * figure] += contrasts[figure]
+        film.append((picture + np.random.default_rng(i).normal(0, 1, SHAPE)).astype(np.uint8))
+    seen = []
+    for sensitivity in range(1, 11):
+        detector = MotionDetector(SHAPE, MotionSettings(sensitivity))
+        moving = [detector.observe(LumaFrame(i * FRAME_NS, p)).moving for i, p in enumerate(film)]
+        assert not any(moving[:40])
+        spans = [moving[40 + lasts * n : 40 + lasts * (n + 1)] for n in range(len(contrasts))]
+        seen.append({n for n, span in enumerate(spans) if any(span)})
+    assert all(less <= more for less, more in itertools.pairwise(seen)), seen
+    assert len({len(figures) for figures in seen}) >= 4  # and the slider does something
 
 
 def test_frames_come_in_order() -> None:
