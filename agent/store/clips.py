@@ -101,12 +101,13 @@ class ClipStore:
         beyond = (sequence for sequence in self.ring.sequences_from(last) if sequence > last)
         found = Recovery()
         todo = sorted({*self.index.unfinished(), *beyond})
-        for done, sequence in enumerate(todo, 1):
-            progress(done, len(todo))
-            if self.ring.path(sequence).exists():
-                self._recover_one(sequence, found)
-            else:
-                self.index.remove(sequence)
+        with self.index.at_once():
+            for done, sequence in enumerate(todo, 1):
+                progress(done, len(todo))
+                if self.ring.path(sequence).exists():
+                    self._recover_one(sequence, found)
+                else:
+                    self.index.remove(sequence)
         return found
 
     def _recover_one(self, sequence: int, found: Recovery) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -140,6 +141,18 @@ class Index:
             row.motion_end_ns, row.bytes, row.records, row.trust, row.state,
         )  # fmt: skip
         self._db.execute(_PUT, values)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let what is put and removed inside be one commit: a wait for the disk for each clip takes minutes."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # a full disk has SQLite roll back by itself
+                self._db.execute("ROLLBACK")
+            raise
 
     def extend(self, row: ClipRow) -> None:
         """The clip being recorded has grown: one page of the database is written, not one for each of its indexes."""

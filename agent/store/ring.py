@@ -12,6 +12,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,7 @@ _RECORD_MAGIC = b"DWRC"
 _MANIFEST_MAGIC = b"DWMF"
 _U32 = struct.Struct(">I")
 _CLIPS_A_DIRECTORY = 1000
+_WORTH_A_THREAD_BYTES = 128 * 1024
 _PROBE = bytes(64 * 1024)
 _PROBE_BYTES = 4 * 1024 * 1024  # less would only let the next clip fail at once
 _HEADER_AT = len(_MAGIC) + _U32.size
@@ -94,6 +96,7 @@ class ClipWriter:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         self.path = path
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._hashing = ThreadPoolExecutor(1, "record-hash")
         self.bytes_written = 0
         self.digests: dict[Track, list[bytes]] = {}
         try:
@@ -108,8 +111,10 @@ class ClipWriter:
     def append(self, track: Track, record: bytes) -> int:
         """Write one record, return its offset in the file."""
         offset = self.bytes_written
+        # The manifest needs the hash much later: that of a large record is made while the disk works.
+        hashing = self._hashing.submit(record_hash, record) if len(record) >= _WORTH_A_THREAD_BYTES else None
         self._append(record)
-        self.digests.setdefault(track, []).append(record_hash(record))
+        self.digests.setdefault(track, []).append(hashing.result() if hashing else record_hash(record))
         return offset
 
     def finish(self, manifest: bytes) -> None:
@@ -119,6 +124,7 @@ class ClipWriter:
 
     def close(self) -> None:
         """Let the file go without a manifest: the next start makes one that says `cut`."""
+        self._hashing.shutdown()
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
