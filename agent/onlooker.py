@@ -72,7 +72,11 @@ class Onlooker:
     def observe(self, frame: LumaFrame, motion: Motion) -> list[str]:
         """A frame and its verdict; the labels that are certain now and were not before."""
         won = self._count()
-        if not motion.moving or frame.picture is None:
+        if frame.picture is None:
+            return won
+        if not motion.moving:
+            if self._noted:
+                self._consider((False, 0.0), frame)  # who rings may stand still: better any picture than none
             return won
         moving = tuple((box.left, box.top, box.right, box.bottom) for box in motion.boxes)
         self._consider((False, max(map(_worth, moving))), frame)

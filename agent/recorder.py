@@ -19,6 +19,7 @@ from agent.core.errors import Unavailable
 from agent.core.fmp4 import Fragmenter, Run
 from agent.core.frame import Away, EncodedPacket, Gap, LumaFrame, SoundFormat, SoundPacket, SourceItem, VideoFormat
 from agent.core.identity import OwnerSet
+from agent.core.labels import RING
 from agent.core.motion import Motion, MotionDetector, MotionSettings, Zone
 from agent.core.segmenter import Closed, Opened, Segmenter, SegmenterRules
 from agent.core.timeline import TimeBase
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 
 _KEY_FRAMES_APART_NS = 120_000_000_000  # what lies farther behind a key frame is not kept: a clip has to begin with one
 _REPORT_LIMIT = 10_000
-RING = "ring"
 _NO_KEY_FRAME = "the source sent no key frame for two minutes; set it to one every second or two"
 
 

@@ -21,12 +21,13 @@ from agent.core.encoding import format_time
 from agent.core.errors import Unavailable
 from agent.core.frame import SourceItem
 from agent.core.identity import OwnerSet
+from agent.core.labels import RING
 from agent.core.owner_api import Trouble
 from agent.core.retention import Limits
 from agent.core.timeline import TimeBase
 from agent.disclosure.bulletin import Bulletin
 from agent.onlooker import Sight
-from agent.recorder import RING, Recorder, RecorderReport, RecorderSettings
+from agent.recorder import Recorder, RecorderReport, RecorderSettings
 from agent.setup import Opened
 from agent.store.clips import ClipStore, owner_set_in_force
 from agent.store.database import connect

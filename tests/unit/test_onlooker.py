@@ -149,6 +149,17 @@ def test_what_was_recognised_comes_before_what_merely_moves() -> None:
     assert onlooker.conclude().poster_ns == 0
 
 
+def test_who_rings_without_moving_has_a_poster_too() -> None:
+    onlooker = Onlooker()
+    onlooker.observe(frame(0), moves(0))
+    onlooker.note("ring")
+    onlooker.observe(frame(1), moves(1))
+    onlooker.observe(frame(2), moves(2))
+    witnessed = onlooker.conclude()
+    assert witnessed.poster is not None
+    assert (witnessed.labels, witnessed.poster_ns) == (["ring"], TENTH)
+
+
 def test_without_pictures_there_is_no_poster() -> None:
     onlooker = Onlooker()
     onlooker.observe(LumaFrame(0, np.zeros((90, 160), np.uint8)), moves(0, MAN.area))
