@@ -41,11 +41,18 @@ class CameraMask(_Section, frozen=True):
 
 
 class Camera(_Section, frozen=True):
-    """Where video comes from: a live camera, or files to replay, one after the other; and what it must not see."""
+    """Where video comes from: a live camera, or files to replay, one after the other; and what it must not see.
+
+    Size, rate and bits are those of a Pi's own camera.
+    """
 
     url: str = ""
     replay: list[str] = []
     realtime: bool = True
+    width: Annotated[int, Meta(ge=320, le=1920, multiple_of=2)] = 1920
+    height: Annotated[int, Meta(ge=240, le=1920, multiple_of=2)] = 1080
+    fps: Annotated[int, Meta(ge=5, le=30)] = 15
+    bitrate_kbps: Annotated[int, Meta(ge=250, le=15_000)] = 4000
     masks: Annotated[list[CameraMask], Meta(max_length=MAX_MASKS)] = []
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from agent.adapters import clock as machine
 from agent.core.backoff import Backoff
-from agent.core.errors import BadInput, Unavailable
+from agent.core.errors import BadInput, Stuck, Unavailable
 from agent.core.fmp4 import SECOND_NS
 from agent.core.frame import Away, EncodedPacket, Gap, SourceItem, VideoFormat
 
@@ -48,7 +48,7 @@ class Surroundings:
 
 
 class PatientSource:
-    """The items of what `begin` opens, until `stopped`; begun again whenever that ends or cannot be had.
+    """The items of what `begin` opens, until `stopped`; begun again whenever that ends or cannot be had, but for Stuck.
 
     All that `begin` yields is timed on the boot clock, so that times rise across losses.
     """
@@ -73,6 +73,8 @@ class PatientSource:
             reason = "The camera stopped sending."
             try:
                 yield from self._continued(self._begin())
+            except Stuck:
+                raise  # waiting would not help
             except (BadInput, Unavailable) as error:
                 reason = str(error)
             if self._stopped():

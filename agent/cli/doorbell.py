@@ -15,6 +15,9 @@ import segno
 from rich.console import Console
 
 from agent.adapters import clock
+from agent.adapters.camera import CameraSource
+from agent.adapters.camera_device import PiCameraSettings, parse_pi_address
+from agent.adapters.patience import PatientSource
 from agent.adapters.replay import Pace, ReplaySource
 from agent.adapters.stoppable import stoppable
 from agent.adapters.stream import StreamSource
@@ -25,7 +28,6 @@ from agent.core import identity
 from agent.core.encoding import format_time
 from agent.core.errors import Refused
 from agent.core.frame import SourceItem
-from agent.core.masks import Mask
 from agent.core.timeline import TimeBase, Trust
 from agent.daemon import Doorbell, Running, pinned_requesters
 from agent.recorder_thread import Footage
@@ -59,12 +61,17 @@ def run(context: click.Context) -> None:
     asyncio.run(_run(opts, opts.config))
 
 
-def _live(url: str, *, sound: bool, masks: tuple[Mask, ...]) -> Footage:
-    """The camera at `url`. BadInput where that is no address; a camera that is not there is waited for."""
-    CameraAddress.parse(url)
+def _live(config: Config) -> Footage:
+    """The camera of the configuration. BadInput where its address is none; one that is not there is waited for."""
+    camera, masks = config.camera, camera_masks(config)
+    number = parse_pi_address(camera.url)
+    if number is not None:
+        settings = PiCameraSettings(number, camera.width, camera.height, camera.fps, 1000 * camera.bitrate_kbps, masks)
+        return Footage(lambda stopped: PatientSource(lambda: CameraSource(settings, stopped), stopped), None)
+    CameraAddress.parse(camera.url)
 
     def source(stopped: Callable[[], bool]) -> Iterator[SourceItem]:
-        return stoppable(StreamSource(url, stopped, sound=sound, masks=masks), stopped)
+        return stoppable(StreamSource(camera.url, stopped, sound=config.audio.record, masks=masks), stopped)
 
     return Footage(source, None)
 
@@ -72,7 +79,7 @@ def _live(url: str, *, sound: bool, masks: tuple[Mask, ...]) -> Footage:
 async def _run(opts: Options, config: Config) -> None:
     footage = None
     if config.camera.url:
-        footage = _live(config.camera.url, sound=config.audio.record, masks=camera_masks(config))
+        footage = _live(config)
     elif config.camera.replay:
         source = ReplaySource(
             [Path(name) for name in config.camera.replay],

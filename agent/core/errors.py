@@ -37,3 +37,7 @@ class NotARecipient(Corrupt):
 
 class Unavailable(DoorwardError):
     """Something needed is not there: a broker, a doorbell, a disk. Exit code 3."""
+
+
+class Stuck(Unavailable):
+    """Something neither does what it is told nor says that it cannot; only another process can help."""
