@@ -18,7 +18,7 @@ from rich.table import Table
 
 from agent.adapters.clock import utc_ns
 from agent.cli.output import Options, options, report
-from agent.cli.tables import clip_table, local_time
+from agent.cli.tables import clip_table, local_time, size
 from agent.core.audit import AuditEntry, check_chain
 from agent.core.encoding import parse_time
 from agent.core.errors import Corrupt
@@ -66,7 +66,15 @@ def clips(context: click.Context, start: str | None, end: str | None) -> None:
     span = Span(parse_time(start) if start else 0, parse_time(end) if end else _FOREVER_NS)
     with stored(opts) as found:
         rows = [summary(row) for row in found.index.overlapping(span)]
-    report(opts, rows, lambda console: console.print(clip_table(rows) if rows else "No clips there."))
+        count, used, _ = found.index.totals()
+    ring = opts.config.ring
+
+    def human(console: Console) -> None:
+        console.print(clip_table(rows) if rows else "No clips there.")
+        kept = f"kept {ring.days} days at most" if ring.days else "kept while there is room"
+        console.print(f"{count} clips in all: {size(used)} of {size(ring.budget_mb * 1_000_000)}, {kept}.")
+
+    report(opts, rows, human)
 
 
 @click.command()
