@@ -30,8 +30,30 @@ def heard_after(street: Neighbourhood, broker: str, what: str) -> list[tuple[str
             street.wait_for_request(request)
             street.own("share", request)
             assert street.own("undo", request)["state"] == "asked"
+        elif what == "withdrawn":
+            street.wait_for_request(request)
+            doorward_json(
+                "requester", "withdraw", request, "--identity", street.requester, "--broker", street.broker
+            )  # fmt: skip
         time.sleep(LISTEN_S)
     return [(topic, len(payload)) for topic, payload, _ in tap.messages]
+
+
+def heard_under_settings(street: Neighbourhood, broker: str) -> dict[str, list[tuple[str, int]]]:
+    """The same while the owner has set something that keeps a request from being asked."""
+    (police,) = street.own("settings")["requesters"]
+    settings = {
+        "blocked": (["block", police["id"]], ["unblock", police["id"]]),
+        "paused": (["pause"], ["resume"]),
+        "by a rule": (["rules", "--incident", "theft"], ["rules", "--clear"]),
+        "quiet": (["quiet", "00:00", "23:59", "--zone", "Etc/UTC"], ["quiet", "--off"]),
+    }
+    heard = {}
+    for what, (begin, end) in settings.items():
+        street.own(*begin)
+        heard[what] = heard_after(street, broker, what)
+        street.own(*end)
+    return heard
 
 
 @pytest.fixture
@@ -52,15 +74,27 @@ def test_nothing_leaves_without_a_yes(street: Neighbourhood, mosquitto: str) -> 
             what: heard_after(street, mosquitto, what) for what in ("declined", "ignored", "taken back", "not here")
         }
         states = {row["case_number"]: row["state"] for row in street.own("requests")}
+        heard |= heard_under_settings(street, mosquitto)
+        heard["withdrawn"] = heard_after(street, mosquitto, "withdrawn")
+        set_by_owner = {row["case_number"]: row["state"] for row in street.own("requests")}
+        refused = [e["details"]["reason"] for e in street.command("audit") if e["what"] == "request-refused"]
     alone = heard_after(street, mosquitto, "no doorbell")
     assert states == {"declined": "declined", "ignored": "asked", "taken back": "asked"}
+    assert {case: set_by_owner.get(case) for case in ("blocked", "paused", "by a rule", "quiet", "withdrawn")} == {
+        "blocked": None,
+        "paused": None,
+        "by a rule": "declined",
+        "quiet": "asked",
+        "withdrawn": "withdrawn",
+    }
+    assert {"blocked", "paused"} <= set(refused)
     here = {topic for topic, _ in alone}
     assert all(topic.startswith("area/v1/7/") for topic in here)
     for what, messages in {**heard, "no clips": empty}.items():
         assert all(topic.startswith("area/v1/7/") and topic.endswith("/request") for topic, _ in messages), what
         if what != "not here":
             assert {topic for topic, _ in messages} == here, what
-            assert len(messages) == len(alone), what
+            assert len(messages) == len(alone) * (2 if what == "withdrawn" else 1), what
 
 
 def test_a_stranger_is_not_heard(street: Neighbourhood, mosquitto: str) -> None:
