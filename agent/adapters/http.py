@@ -7,7 +7,6 @@ Protocols below. Streams are Server-Sent Events: Safari refuses WebSockets on ce
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -18,6 +17,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
+from agent.adapters.page import Page
 from agent.core.encoding import from_b64u, from_json, to_json
 from agent.core.errors import BadInput, Corrupt, DoorwardError, NotThere, Refused, Unavailable
 from agent.core.owner_api import (
@@ -154,7 +154,7 @@ class OwnerServer:
         self._paired = paired
         self._runner: web.AppRunner | None = None
         self._streams: set[asyncio.Task[object]] = set()
-        self._page = Path(str(files("agent").joinpath("web")))
+        self._page = Page(Path(str(files("agent").joinpath("web"))))
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port in use. Unavailable when it is taken."""
@@ -250,17 +250,18 @@ class OwnerServer:
 
     # -- the page
 
-    async def _index(self, _request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(self._page / "index.html", headers={"Content-Type": "text/html; charset=utf-8"})
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        return self._file(request, "index.html")
 
     async def _asset(self, request: web.Request) -> web.StreamResponse:
-        path = (self._page / request.match_info["name"]).resolve()
-        if not path.is_relative_to(self._page.resolve()) or not path.is_file():
-            raise web.HTTPNotFound
-        kind = "text/javascript" if path.suffix == ".js" else mimetypes.guess_type(path.name)[0]
-        if path.suffix == ".webmanifest":
-            kind = "application/manifest+json"
-        return web.FileResponse(path, headers={"Content-Type": kind or "application/octet-stream"})
+        return self._file(request, request.match_info["name"])
+
+    def _file(self, request: web.Request, name: str) -> web.Response:
+        asset = self._page.asset(name)
+        headers = {"Content-Type": asset.content_type, "Vary": "Accept-Encoding"}
+        if "gzip" not in request.headers.get("Accept-Encoding", ""):
+            return web.Response(body=asset.plain, headers=headers)
+        return web.Response(body=asset.packed, headers=headers | {"Content-Encoding": "gzip"})
 
     # -- coming in
 

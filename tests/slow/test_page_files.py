@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.page import COMMENTS, Page
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -27,8 +28,19 @@ def _code(path: Path) -> str:
 
 
 def test_the_whole_page_is_small() -> None:
-    packed = gzip.compress(b"".join(path.read_bytes() for path in FILES), 9)
+    page = Page(WEB)
+    packed = gzip.compress(b"".join(page.asset(str(path.relative_to(WEB))).plain for path in FILES), 9)
     assert len(packed) <= LIMIT_BYTES, f"the page has {len(packed)} bytes, packed together"
+
+
+def test_what_is_left_out_in_serving_is_comment_and_never_part_of_a_text() -> None:
+    for path in FILES:
+        if path.suffix not in (".js", ".css"):
+            continue
+        text = path.read_text()
+        for found in COMMENTS.finditer(text):
+            before = re.sub(r"\\\\.|//[^\n]*|/\*.*?\*/", "", text[: found.start()], flags=re.DOTALL)
+            assert before.count("`") % 2 == 0, f"{path.name}: {found[0][:60]}"
 
 
 def test_every_import_is_a_file_of_ours() -> None:

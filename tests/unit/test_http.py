@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -455,3 +456,17 @@ async def test_nothing_is_shared_with_who_is_not_trusted_any_more(served: Served
             await session.share(row.id, [], sound=False)
         assert refused.value.reason == "not-trusted"
         assert (await session.decline(row.id)).state == "declined"
+
+
+async def test_the_page_comes_packed_to_whoever_can_unpack_it(served: Served) -> None:
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
+        sizes = {}
+        for encoding in ("gzip, deflate", "identity"):
+            url = f"{served.url}/app/main.js"
+            async with http.get(url, headers={"Accept-Encoding": encoding}) as answer:
+                body = await answer.read()
+                packed = answer.headers.get("Content-Encoding") == "gzip"
+                assert packed == (encoding != "identity")
+                assert b"@typedef" not in (gzip.decompress(body) if packed else body)
+                sizes[packed] = len(body)
+    assert sizes[True] < sizes[False] / 2
