@@ -44,6 +44,13 @@ def new_passphrase() -> str:
     return _passphrase(new=True)
 
 
+_TRUSTED = {
+    "pinned": "pinned for",
+    "directory": "that your directory lists for",
+    None: "of somebody [red]you do not trust any more[/]:",
+}
+
+
 def _passphrase(*, new: bool) -> str:
     """From DOORWARD_PASSPHRASE, or asked for on a terminal."""
     given = os.environ.get("DOORWARD_PASSPHRASE")
@@ -153,7 +160,7 @@ def show(context: click.Context, request: str, identity_path: Path) -> None:
 
     def human(console: Console) -> None:
         console.print(f"[bold]{escape(said.incident_type)}[/]   {detail.row.state}   request {detail.row.id}")
-        console.print(f"Verified: signed by the key pinned for [bold]{escape(detail.row.agency)}[/]")
+        console.print(f"Verified: signed by the key {_TRUSTED[detail.trusted]} [bold]{escape(detail.row.agency)}[/]")
         console.print(Panel(escape(_claims(said)), title="They say", title_align="left"))
         console.print(f"Asked for: {local_time(said.span_from)} to {local_time(said.span_to)}")
         console.print(f"Answer by: {local_time(said.expires)}. You may say no, and you need not answer at all.")

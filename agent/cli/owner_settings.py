@@ -51,7 +51,7 @@ def show_settings(context: click.Context, identity_path: Path) -> None:
 @identity_option
 @click.pass_context
 def block(context: click.Context, requester: str, identity_path: Path) -> None:
-    """Hear nothing from a requester, by the key id that 'settings' shows. They are not told."""
+    """Hear nothing from a requester, by the key id that 'settings' shows (behind -- where it begins with -)."""
     _change(context, identity_path, Block(requester), "Blocked. What they asked and you had not answered is declined.")
 
 
