@@ -501,7 +501,7 @@ class Asker:
             "area": {"type": "Circle", "center": [8.5, 47.3], "radius_m": 300},
             "from": "2026-11-23T14:00:00Z", "to": "2026-11-23T15:00:00Z",
             "issued": "2026-11-23T16:00:00Z", "expires": "2026-11-24T16:00:00Z",
-            "key": b64u(self.opens_public), "purpose": "to find out", "retention": "",
+            "key": b64u(self.opens_public), "purpose": "to find out", "retention": "", "replaces": "",
         } | changes  # fmt: skip
 
     def sent(self, **changes: Any) -> list[str]:
