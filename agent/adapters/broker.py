@@ -1,8 +1,9 @@
 """One MQTT session that heals itself: connect, subscribe, receive, publish, connect again.
 
 Owns the connection and nothing of what is said over it. It speaks MQTT 3.1.1 with a clean session, without a client
-id, a last will or retained messages, so that a broker has nothing of this home's to show to others. Neither a PUBACK
-nor a broker's session proves anything: whoever needs an answer asks again, and what arrives while the inbox is full is
+id, and unless told otherwise without a last will or retained messages, so that the requesters' broker has nothing of
+this home's to show to others; at the household's own both are of use (agent/home_talk.py). Neither a PUBACK nor a
+broker's session proves anything: whoever needs an answer asks again, and what arrives while the inbox is full is
 dropped. Source: MQTT 3.1.1 (OASIS); docs/spec/transfer.md.
 """
 
@@ -102,6 +103,15 @@ class Inbound:
 
     topic: str
     payload: bytes
+    retained: bool = False  # kept by the broker from before we subscribed
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker tells, retained, once this session is lost without a word."""
+
+    topic: str
+    payload: bytes
 
 
 class _Inbox(asyncio.Queue[aiomqtt.Message]):
@@ -124,7 +134,7 @@ class _Inbox(asyncio.Queue[aiomqtt.Message]):
         if full or len(payload) > self._max_message_bytes:
             self.dropped += 1
             return
-        self._waiting.append(Inbound(str(message.topic), payload))
+        self._waiting.append(Inbound(str(message.topic), payload, bool(message.retain)))
         self._bytes += len(payload)
         self.arrived.set()
 
@@ -139,8 +149,11 @@ class _Inbox(asyncio.Queue[aiomqtt.Message]):
 class BrokerSession:
     """A connection that is kept up from `__aenter__` to `__aexit__`; entering does not wait for the broker."""
 
-    def __init__(self, address: BrokerAddress, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(
+        self, address: BrokerAddress, *, max_message_bytes: int = MAX_MESSAGE_BYTES, will: Will | None = None
+    ) -> None:
         self._address = address
+        self._will = None if will is None else aiomqtt.Will(will.topic, will.payload, qos=1, retain=True)
         self._inbox = _Inbox(max_message_bytes)
         self._filters: dict[str, int] = {}
         self._client: aiomqtt.Client | None = None
@@ -198,12 +211,12 @@ class BrokerSession:
             async with self._while_connected("unsubscribing"):
                 await self._client.unsubscribe(known, timeout=math.inf)
 
-    async def publish(self, topic: str, payload: bytes, *, qos: int = 1) -> None:
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
         """Send one message; waits until it is on its way (QoS 0) or the broker has it (QoS 1). Unavailable if not."""
         if self._client is None:
             raise Unavailable(self._sentence())
         async with self._while_connected("sending"):
-            await self._client.publish(topic, payload, qos=qos, timeout=math.inf)
+            await self._client.publish(topic, payload, qos=qos, retain=retain, timeout=math.inf)
 
     async def receive(self, timeout_s: float | None = None) -> list[Inbound]:
         """All messages that wait; none after `timeout_s`, after `wake`, or when the session has connected anew."""
@@ -263,6 +276,7 @@ class BrokerSession:
             username=self._address.username,
             password=self._address.password,
             tls_context=self._address.tls,
+            will=self._will,
             keepalive=KEEPALIVE_S,
             timeout=ANSWER_S,
             logger=_wire_log,
