@@ -10,7 +10,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -118,6 +118,14 @@ class Broker(_Section, frozen=True):
     key: str = ""
 
 
+class HomeAssistant(Broker, frozen=True):
+    """The household's own broker, where Home Assistant finds the doorbell; empty: it is told nothing."""
+
+    discovery_prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=64)] = (
+        "homeassistant"
+    )
+
+
 class Requesters(_Section, frozen=True):
     """Who may ask: files with their statements, and a directory of them (a file or a web address) by its key.
 
@@ -162,6 +170,7 @@ class Config(_Section, frozen=True):
     broker: Broker = Broker()
     requesters: Requesters = Requesters()
     consent: Consent = Consent()
+    home_assistant: HomeAssistant = HomeAssistant()
     clock: Clock = Clock()
     http: Http = Http()
 
@@ -192,6 +201,7 @@ def read_config(path: Path) -> Config:
     return msgspec.structs.replace(
         config,
         broker=_beside(home, config.broker),
+        home_assistant=_beside(home, config.home_assistant),
         camera=msgspec.structs.replace(config.camera, replay=[str(home / f) for f in config.camera.replay]),
         requesters=msgspec.structs.replace(
             asked,
@@ -201,12 +211,15 @@ def read_config(path: Path) -> Config:
     )
 
 
+AnyBroker = TypeVar("AnyBroker", bound=Broker)
+
+
 def camera_masks(config: Config) -> tuple[Mask, ...]:
     """What the camera must not see."""
     return tuple(Mask(tuple(mask.corners)) for mask in config.camera.masks)
 
 
-def _beside(home: Path, broker: Broker) -> Broker:
+def _beside(home: Path, broker: AnyBroker) -> AnyBroker:
     files = {name: str(home / file) for name in ("ca", "certificate", "key") if (file := getattr(broker, name))}
     return msgspec.structs.replace(broker, **files)
 

@@ -1,7 +1,7 @@
 """The doorbell: every part made, wired, started, watched and stopped in one place.
 
-With `recorder_thread` and `broker_talk` the only one that names concrete adapters. startup → run → shutdown is
-`Doorbell.run`; what each part does is the part's own concern.
+With `recorder_thread`, `broker_talk` and `home_talk` the only one that names concrete adapters. startup → run →
+shutdown is `Doorbell.run`; what each part does is the part's own concern.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ from agent.adapters.supervisor import Supervisor
 from agent.age_limit import AgeLimit
 from agent.broker_talk import BrokerTalk, broker_address
 from agent.config import Config
-from agent.core import identity
+from agent.core import home_assistant, identity
 from agent.core.area import cell_of
 from agent.core.encoding import format_time, from_b64u
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused, Unavailable
 from agent.core.owner_api import Trouble
+from agent.core.statements import raw_public
 from agent.core.topics import request_topic
 from agent.detecting import Detecting
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.desk import Desk, Home
 from agent.disclosure.doorkeeper import Doorkeeper
+from agent.disclosure.home_panel import HomePanel
 from agent.disclosure.intake import Intake
 from agent.disclosure.newcomers import Newcomers
 from agent.disclosure.preferences import Preferences
 from agent.disclosure.sending import Sending
 from agent.disclosure.trusted import Trusted
+from agent.home_talk import HomeTalk, household_address
 from agent.recorder import RecorderReport, recorder_settings
 from agent.recorder_thread import Footage, RecorderThread
 from agent.setup import Opened, open_state, pairing_link
@@ -90,6 +93,7 @@ class Doorbell:
         self.bulletin = Bulletin()
         self._talk = BrokerTalk(self.bulletin)
         self._broker = broker_address(config.broker)
+        self._household = household_address(config)
         self.recorded: asyncio.Future[RecorderReport] = asyncio.get_running_loop().create_future()
         self.stopped = asyncio.Event()
 
@@ -160,6 +164,7 @@ class Doorbell:
                     group.create_task(self._renew_directory()),
                     group.create_task(self._stay_awake()),
                     group.create_task(self._timekeeper.run()),
+                    group.create_task(self._tell_household()),
                 ]
                 self._watchdog.start()
                 self._supervisor.ready(self.recording)
@@ -237,6 +242,7 @@ class Doorbell:
         )
         self._age_limit = AgeLimit(opened, limits, self.time, self.bulletin)
         keeper = Keeper(clips, self._ledger, limits, self.time.now)
+        self._index = clips.index
         self.desk = Desk(
             self._ledger, clips, keeper, opened.device, home, self, self.bulletin, self._trusted,
             self.doorkeeper.owner_set, self.time, secrets.token_bytes,
@@ -292,6 +298,14 @@ class Doorbell:
         doorbell = self._config.doorbell
         requests = request_topic(cell_of(doorbell.latitude, doorbell.longitude))
         await self._talk.run(self._broker, requests, self._intake, self._sending)
+
+    async def _tell_household(self) -> None:
+        if self._household is None:
+            return
+        panel = HomePanel(self._ledger, self._index, self.preferences, self, self.bulletin, self.time)
+        node = home_assistant.node_id(raw_public(self._device))
+        prefix, name = self._config.home_assistant.discovery_prefix, self._config.doorbell.name
+        await HomeTalk(self._household, prefix, node, name, __version__, panel, self.bulletin).run()
 
 
 def _tell_recovery(done: int, clips: int) -> None:

@@ -345,6 +345,12 @@ class Ledger:
             self._move(request, Event.DECLINE, now_ns, "decided", details)
         return self.request(request)
 
+    def decline_unsigned(self, request: str, by: str, now_ns: int) -> None:
+        """A no that no owner signed, and who said it. It can only ever keep something from leaving."""
+        with self._transaction():
+            self._db.execute("UPDATE requests SET rule = ? WHERE id = ?", (by, request))
+            self._move(request, Event.DECLINE, now_ns, "declined-unsigned", {"by": by})
+
     def share(
         self, request: str, decision: bytes, releases: Sequence[bytes], *, owner: str, transfer: str, now_ns: int,
         undo_until: Until, clips: Sequence[int],

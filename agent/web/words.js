@@ -138,10 +138,11 @@ export const LACKING = {
 };
 
 /**
- * Why a rule of the owner's said no.
+ * What said no without an owner's signature: mostly a rule of the owner's.
  * @param {string} rule
  */
 export function rule(rule) {
+  if (rule === "home-assistant") return "Home Assistant said no, or somebody at your home's own MQTT broker.";
   if (rule === "blocked") return "You blocked who asked, so this was declined.";
   if (rule === "incident") return "You told the doorbell to decline this kind of incident.";
   if (rule === "longer") return "You told the doorbell to decline requests about so long a time.";
@@ -179,6 +180,7 @@ const AUDIT = {
   "request-refused": "A request was turned away unanswered",
   prompted: "You were asked",
   "declined-by-rule": "A rule of yours said no for you",
+  "declined-unsigned": "Home Assistant said no for you",
   withdrawn: "Who asked took the request back",
   "withdrawal-refused": "An attempt to take a request back was turned away",
   "settings-changed": "Your settings changed",
