@@ -34,6 +34,7 @@ from agent.core.boot_clock import BootClock, ClockStretch, read_clock
 from agent.core.directory import read_directory, sign_directory
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused
 from agent.core.frame import SoundFormat
+from agent.core.home_assistant import read_command, topics
 from agent.core.identity import recovery_entry
 from agent.core.joining import Invitation, introduce, read_entry, read_invitation, read_welcome
 from agent.core.manifest import read_manifest
@@ -56,6 +57,7 @@ from tests.household import HOME, NOW, SECOND, Household, new_keys
 
 MODELS = Path(__file__).parents[1] / "models" / "manifest.toml"
 CONFIG = Path(__file__).parents[1] / "config" / "doorward.toml"
+AT_HOME = topics("0" * 16, "homeassistant")
 READS = ("read", "parse", "open", "split", "from", "unverified", "signer", "verify", "judge", "scan", "unpack")
 
 
@@ -359,6 +361,12 @@ def _files(folder: Path) -> list[Reader]:
     return [
         Reader(
             "asking.read_area", through("area", lambda p: _in_use(read_area(str(p)))), BadInput, [polygon], as_json=True
+        ),
+        Reader(
+            "home_assistant.read_command (pause)", lambda d: read_command(AT_HOME, AT_HOME.pause, d), Refused, [b"ON"]
+        ),
+        Reader(
+            "home_assistant.read_command", lambda d: read_command(AT_HOME, AT_HOME.decline, d), Refused, [b"A" * 22]
         ),
         Reader("encoding.from_json", _any_json, Corrupt, [polygon], as_json=True),
         Reader("owner.key_file", through("key", owner_key_file.read), BadInput, [key_data], as_json=True),
