@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,8 @@ AVCC = (
 )
 SOUND = SoundFormat(16_000, 1, bytes.fromhex("1408"))
 FRAME_NS = 64_000_000
+BOOT = b64u(bytes(16))
+BOOT_US = 30_000_000
 SYNTHETIC = VideoFormat(320, 240, 90_000, AVCC)
 
 
@@ -83,8 +85,9 @@ class SealedClip:
 
 
 def seal_clip(
-    device: Ed25519PrivateKey, start_ns: int, fmt: VideoFormat, packets: Sequence[EncodedPacket], *, sequence: int = 1
-) -> SealedClip:
+    device: Ed25519PrivateKey, start_ns: int, fmt: VideoFormat, packets: Sequence[EncodedPacket], *, sequence: int = 1,
+    trust: str = "synchronised",
+) -> SealedClip:  # fmt: skip
     """A closed clip of these packets, with a track of made-up sound beside them."""
     clip = new_id(secrets.token_bytes(16))
     device_id = key_id(statements.raw_public(device))
@@ -100,9 +103,9 @@ def seal_clip(
             sequence,
             "",
             start,
-            "synchronised",
-            recipients[0],
-            0,
+            trust,
+            BOOT,
+            BOOT_US,
             random,
             recipients,
         )
@@ -130,9 +133,7 @@ def seal_clip(
         add(Track.AUDIO, FLAG_KEY, run.start_ns, run.duration_ns, heard)
     hashes = {track: [record_hash(r) for r in found] for track, found in records.items()}
     end_ns = max(run.start_ns + run.duration_ns for run in runs)
-    said = Manifest(
-        clip, b64u(hh), "closed", track_records(hashes), end_ns, [(S, end_ns)], [], Clock(start, "synchronised")
-    )
+    said = Manifest(clip, b64u(hh), "closed", track_records(hashes), end_ns, [(S, end_ns)], [], Clock(start, trust))
     return SealedClip(header, keys, statements.sign(Kind.MANIFEST, said, device), records)
 
 
@@ -198,17 +199,21 @@ def answer(
     sound: bool = False,
     footage: tuple[VideoFormat, list[EncodedPacket]] | None = None,
     identity: RequesterIdentity | None = None,
+    clock: Callable[[Ed25519PrivateKey], bytes] | None = None,
+    trust: str = "synchronised",
 ) -> Answered:
     """A requester (its files in `folder`), and a home's answer of `clips` clips.
 
-    Synthetic ones are shared from record 3 to the last but one, `footage` whole.
+    Synthetic ones are shared from record 3 to the last but one, `footage` whole. `clock` makes the clock statement that
+    goes with each clip; without `synchronised` trust the clips say they were recorded half a minute into 1970.
     """
     identity = identity or new_requester(folder)
     now_ns = time.time_ns()
     request, said = a_request(identity, now_ns)
     device, owner = Ed25519PrivateKey.generate(), KeyPair.from_seeds(secrets.token_bytes(32), secrets.token_bytes(32))
     fmt, packets = footage or (SYNTHETIC, synthetic_packets(seconds, packet_bytes))
-    sealed = [seal_clip(device, now_ns - 3000 * S + k * 60 * S, fmt, packets, sequence=k + 1) for k in range(clips)]
+    begins = now_ns - 3000 * S if trust == "synchronised" else BOOT_US * 1000
+    sealed = [seal_clip(device, begins + k * 60 * S, fmt, packets, sequence=k + 1, trust=trust) for k in range(clips)]
     tracks = (Track.VIDEO, Track.AUDIO) if sound else (Track.VIDEO,)
     first = 1 if footage else 3
     shared = [
@@ -231,6 +236,8 @@ def answer(
     for k, (clip, choice, release) in enumerate(zip(sealed, shared, releases, strict=True)):
         parts.append(Part(f"clips/{k}/header.json", (clip.header,)))
         parts.append(Part(f"clips/{k}/manifest.jws", (clip.manifest,)))
+        if clock is not None:
+            parts.append(Part(f"clips/{k}/clock.jws", (clock(device),)))
         parts.append(Part(f"clips/{k}/release", (release,)))
         for s in choice.tracks:
             records = clip.records[Track[s.track.upper()]]

@@ -30,6 +30,7 @@ from agent.requester.folder import TransferFolder
 from agent.requester.opening import verify_folder
 from agent.requester.receiving import Progress as News
 from agent.requester.receiving import Receiver, Stage
+from agent.requester.report import corrected_facts
 
 T = TypeVar("T")
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -179,7 +180,12 @@ def verify(context: click.Context, folder: Path) -> int:
         "verified": found.verified,
         "failed": msgspec.to_builtins(found.failed),
         "clips": [
-            {"film": clip.film, "from": format_time(clip.start_ns), "to": format_time(clip.end_ns)}
+            {
+                "film": clip.film,
+                "from": format_time(clip.start_ns),
+                "to": format_time(clip.end_ns),
+                "corrected": corrected_facts(clip.time),
+            }
             for clip in found.clips
         ],
         "checks": found.checks,
@@ -264,7 +270,9 @@ def _tell_checks(console: Console, found: Evidence) -> None:
         mark = "[green]✓[/]" if check.ok else "[red]✗[/]"
         console.print(f"{mark} {escape(check.name)}: {escape(check.text)}")
     for clip in found.clips:
-        console.print(f"{clip.film} shows {format_time(clip.start_ns)} to {format_time(clip.end_ns)}.")
+        best = clip.time or clip
+        how = f" ({clip.time.trust.value}; sealed as {format_time(clip.start_ns)})" if clip.time else ""
+        console.print(f"{clip.film} shows {format_time(best.start_ns)} to {format_time(best.end_ns)}{how}.")
     if found.failed:
         console.print(f"[red]Not verified:[/] {_sentence(found.failed)}")
     else:

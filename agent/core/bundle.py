@@ -30,9 +30,10 @@ MAX_BUNDLE_BYTES = 4 * 1024**3
 MAX_PARTS = 1_024
 
 _PART = re.compile(
-    r"decision\.jws|clips/(0|[1-9]\d?)/(header\.json|manifest\.jws|release|video\.records|audio\.records)"
+    r"decision\.jws|clips/(0|[1-9]\d?)/(header\.json|manifest\.jws|clock\.jws|release|video\.records|audio\.records)"
 )
-_CLIP_FILES = ["header.json", "manifest.jws", "release", "video.records"]
+_CLIP_FILES = ["header.json", "manifest.jws", "clock.jws", "release", "video.records", "audio.records"]
+_NOT_ALWAYS = frozenset({"clock.jws", "audio.records"})
 
 Read = Callable[[str, int, int], bytes]
 
@@ -266,14 +267,14 @@ def _check_offer(offered: Offer) -> None:
 
 
 def _expected(names: Sequence[str]) -> Iterable[str]:
-    """The order the parts must have, given which clips and which audio are there at all."""
+    """The order the parts must have, given which clips, clock statements and audio are there at all."""
     there = set(names)
     yield "decision.jws"
     k = 0
     while f"clips/{k}/header.json" in there or k == 0:
-        yield from (f"clips/{k}/{file}" for file in _CLIP_FILES)
-        if f"clips/{k}/audio.records" in there:
-            yield f"clips/{k}/audio.records"
+        for file in _CLIP_FILES:
+            if file not in _NOT_ALWAYS or f"clips/{k}/{file}" in there:
+                yield f"clips/{k}/{file}"
         k += 1
 
 

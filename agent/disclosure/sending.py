@@ -206,7 +206,8 @@ class Sending:
         assert transfer is not None, "an agreed request has its transfer"
         try:
             owner = self._deciding_key(transfer.decision)
-            content, pages = await self._lay_out(transfer)
+            clocks = self._clocks(transfer)
+            content, pages = await self._lay_out(transfer, clocks)
         except (Corrupt, Refused, NotThere, Unavailable) as e:
             self._give_up(row, e)
             return
@@ -226,7 +227,7 @@ class Sending:
             expires_ns=self._decision_ends(row),
             key=self._device,
         )
-        row = self._ledger.begin_sending(row.id, transfer.id, offer, content.size, now)
+        row = self._ledger.begin_sending(row.id, transfer.id, offer, clocks, content.size, now)
         await self._take_up(row, transfer, offer, Server(content, pages))
 
     def _give_up(self, row: RequestRow, error: DoorwardError) -> None:
@@ -247,13 +248,24 @@ class Sending:
         assert transfer is not None, "a request being sent has its transfer"
         assert transfer.offer is not None, "a request being sent has its offer"
         try:
-            content, pages = await self._lay_out(transfer)
+            content, pages = await self._lay_out(transfer, transfer.clocks)
         except (Corrupt, NotThere, Unavailable) as e:
             self._give_up(row, e)
             return
         await self._take_up(row, transfer, transfer.offer, Server(content, pages))
 
-    async def _lay_out(self, transfer: TransferRow) -> tuple[Bundle, tuple[bytes, ...]]:
+    def _clocks(self, transfer: TransferRow) -> dict[int, str]:
+        """What is known now of the clocks of those shared clips that were recorded before theirs was set."""
+        decision = statements.unverified(Kind.DECISION, transfer.decision, Decision)
+        found = {}
+        for k, shared in enumerate(decision.clips):
+            row = self._clips.index.by_id(shared.clip)
+            statement = self._clips.index.clock_statement(row.boot) if row is not None and row.boot else None
+            if statement is not None:
+                found[k] = statement.decode()
+        return found
+
+    async def _lay_out(self, transfer: TransferRow, clocks: dict[int, str]) -> tuple[Bundle, tuple[bytes, ...]]:
         """The bundle and its digest pages; every shared byte is read once, in a thread."""
         decision = statements.unverified(Kind.DECISION, transfer.decision, Decision)
         paths = []
@@ -262,10 +274,10 @@ class Sending:
             if row is None:
                 raise NotThere(f"there is no clip '{shared.clip}' here any more")
             paths.append(row.sequence)
-        return await asyncio.to_thread(self._read_out, transfer, decision, paths)
+        return await asyncio.to_thread(self._read_out, transfer, decision, paths, clocks)
 
     def _read_out(
-        self, transfer: TransferRow, decision: Decision, sequences: list[int]
+        self, transfer: TransferRow, decision: Decision, sequences: list[int], clocks: dict[int, str]
     ) -> tuple[Bundle, tuple[bytes, ...]]:
         parts = [Part("decision.jws", (transfer.decision,))]
         for k, (shared, release) in enumerate(zip(decision.clips, transfer.releases, strict=True)):
@@ -274,6 +286,8 @@ class Sending:
                 raise Corrupt(f"{file.path} has no manifest")
             parts.append(Part(f"clips/{k}/header.json", (file.header,)))
             parts.append(Part(f"clips/{k}/manifest.jws", (file.manifest,)))
+            if k in clocks:
+                parts.append(Part(f"clips/{k}/clock.jws", (clocks[k].encode(),)))
             parts.append(Part(f"clips/{k}/release", (release,)))
             for span in shared.tracks:
                 records = file.track(Track[span.track.upper()])

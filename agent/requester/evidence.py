@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agent.core import identity, statements
+from agent.core.boot_clock import BootClock, clip_time, read_clock
 from agent.core.bundle import Bundle, Offer, Part, Receipt, Stretch, read_offer, read_receipt
 from agent.core.encoding import b64u, format_time, from_b64u, from_json, key_id, parse_time, to_json
 from agent.core.errors import BadInput, Corrupt, Refused
@@ -24,6 +25,7 @@ from agent.core.release import Decision, SharedClip, TrackSpan, read_decision
 from agent.core.request import FootageRequest, check_shape
 from agent.core.sealing import HEADER_LIMIT, KEY_BYTES, ClipHeader, header_hash, read_header, record_hash
 from agent.core.statements import Kind
+from agent.core.timeline import Trust
 from agent.requester import folder as names
 from agent.requester.film import OpenedFragments, RecordFile, opened_tracks
 from agent.requester.folder import TransferFolder, clip_file, film_name
@@ -42,8 +44,21 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class FilmTime:
+    """When a film was really recorded, by the clock statement of its boot. UTC ns; bounds are of the film's beginning,
+    None where nothing is known."""
+
+    start_ns: int
+    end_ns: int
+    earliest_ns: int | None
+    latest_ns: int | None
+    trust: Trust
+
+
+@dataclass(frozen=True, slots=True)
 class ClipEvidence:
-    """One film and where it comes from. Times UTC ns; hashes raw."""
+    """One film and where it comes from: times as sealed, and in `time` as corrected where a clock statement came with
+    it. Times UTC ns; hashes raw."""
 
     film: str
     film_sha256: bytes
@@ -52,6 +67,7 @@ class ClipEvidence:
     manifest: Manifest
     start_ns: int
     end_ns: int
+    time: FilmTime | None
 
     @property
     def sound(self) -> bool:
@@ -193,7 +209,10 @@ def _decision(token: bytes, found: Evidence) -> Decision:
     _same("the decision", "requester", decision.requester, request.requester.id)
     _same("the decision", "key", decision.key, key_id(from_b64u(request.key, 32)))
     _same("the decision", "purpose", decision.purpose, request.purpose)
-    if {name for name, _ in offer.parts} != _agreed_parts(decision):
+    clocks = {
+        clip_file(k, names.CLOCK) for k in range(len(decision.clips))
+    }  # what a clip needs to be dated, no more of it
+    if {name for name, _ in offer.parts} - clocks != _agreed_parts(decision):
         raise Corrupt("the offer does not hold exactly the clips and tracks that were agreed to")
     if not parse_time(decision.not_before) <= parse_time(offer.issued) < parse_time(decision.expires):
         raise Corrupt("it was offered before the owner's time to think again was over, or after the decision expired")
@@ -232,6 +251,7 @@ def _clip(folder: TransferFolder, found: Evidence, k: int) -> None:
             _track(records, span, manifest, header_hash(raw), keys[Track[span.track.upper()]])
             if span.track == "video":
                 start_ns, end_ns = _shown(records, clip_start_ns)
+    time = _clock(folder, found, k, header, (start_ns, end_ns))
     film = film_name(k)
     what = "pictures and sound" if Track.AUDIO in keys else "pictures"
     files = {track: folder.path / clip_file(k, f"{track.name.lower()}.records") for track in keys}
@@ -240,7 +260,36 @@ def _clip(folder: TransferFolder, found: Evidence, k: int) -> None:
         opened_tracks(files, keys) as tracks,
     ):
         digest = _film(folder, film, tracks[Track.VIDEO].film(tracks.get(Track.AUDIO)))
-    found.clips.append(ClipEvidence(film, digest, shared, header, manifest, start_ns, end_ns))
+    found.clips.append(ClipEvidence(film, digest, shared, header, manifest, start_ns, end_ns, time))
+
+
+def _clock(
+    folder: TransferFolder, found: Evidence, k: int, header: ClipHeader, sealed: tuple[int, int]
+) -> FilmTime | None:
+    """The times of clip `k`'s film by the clock statement that came with it, None where none did.
+
+    `sealed`: when it begins and ends by the clip's header, UTC ns.
+    """
+    file, offer = clip_file(k, names.CLOCK), _there(found.offer)
+    if file not in {name for name, _ in offer.parts}:
+        return None
+    passed = "The doorbell signed what its clock was worth when it recorded this clip."
+    with check(found, f"clip {k + 1}: clock", file, passed):
+        clock = read_clock(_read(folder, found, file), identity.public_key(from_b64u(offer.device, 32))[header.device])
+        _same("the clock statement", "start of the machine", clock.boot, header.boot)
+        if header.trust != Trust.PROVISIONAL.value:
+            raise Corrupt("the time of this clip was known when it was recorded; nothing corrects it")
+    return _placed(clock, header, *sealed)
+
+
+def _placed(clock: BootClock, header: ClipHeader, start_ns: int, end_ns: int) -> FilmTime:
+    """The times of a film as the clip's clock statement corrects them."""
+    sealed_ns = parse_time(header.start)
+    clip = clip_time(sealed_ns, Trust(header.trust), header.boot_us, clock)
+    into_ns = start_ns - sealed_ns
+    earliest_ns, latest_ns = (None if ns is None else ns + into_ns for ns in (clip.earliest_ns, clip.latest_ns))
+    moved_ns = clip.start_ns - sealed_ns
+    return FilmTime(start_ns + moved_ns, end_ns + moved_ns, earliest_ns, latest_ns, clip.trust)
 
 
 def _records(folder: TransferFolder, file: str) -> RecordFile:

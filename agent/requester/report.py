@@ -16,8 +16,9 @@ from agent import __version__
 from agent.core.area import Circle
 from agent.core.encoding import NS_PER_S, b64u, format_time, from_b64u, key_id, parse_time, to_json
 from agent.core.request import FootageRequest
+from agent.core.timeline import Trust
 from agent.requester import folder as names
-from agent.requester.evidence import ClipEvidence, Evidence
+from agent.requester.evidence import ClipEvidence, Evidence, FilmTime
 from agent.requester.report_style import STYLE
 
 FORMAT = "doorward.report.v1"
@@ -104,9 +105,23 @@ def _clip_facts(clip: ClipEvidence) -> dict[str, object]:
         "from": format_time(clip.start_ns),
         "to": format_time(clip.end_ns),
         "time_trust": clip.manifest.clock.trust,
+        "corrected": corrected_facts(clip.time),
         "recorded": clip.manifest.ended,
         "tracks": clip.shared.tracks,
         "gaps": clip.manifest.gaps,
+    }
+
+
+def corrected_facts(time: FilmTime | None) -> dict[str, object] | None:
+    """A film's time by its clock statement, for programs; None where none came with it."""
+    if time is None:
+        return None
+    return {
+        "from": format_time(time.start_ns),
+        "to": format_time(time.end_ns),
+        "earliest": None if time.earliest_ns is None else format_time(time.earliest_ns),
+        "latest": None if time.latest_ns is None else format_time(time.latest_ns),
+        "time_trust": time.trust.value,
     }
 
 
@@ -146,9 +161,8 @@ def _film(clip: ClipEvidence) -> str:
     spans = ", ".join(f"{span.track} {span.first} to {span.last}" for span in clip.shared.tracks)
     gaps = "; ".join(f"{(e - s) / NS_PER_S:.1f} s missing: {why}" for s, e, why in clip.manifest.gaps)
     rows = [
-        ("Shows", _span(clip.start_ns, clip.end_ns)),
+        *_when(clip),
         ("Length", f"{length_s:.3f} seconds, {'with' if clip.sound else 'without'} sound"),
-        ("Time", _TRUST.get(clip.manifest.clock.trust, clip.manifest.clock.trust)),
         ("Recording", f"{_ENDED.get(clip.manifest.ended, clip.manifest.ended)}; records released: {spans}"),
         ("Gaps in the recording", gaps or "none"),
         ("Clip id", _code(clip.shared.clip)),
@@ -159,6 +173,30 @@ def _film(clip: ClipEvidence) -> str:
         f"<section class=film><h2>{name}</h2>\n"
         f'<video controls preload="metadata" src="{name}"></video>\n{_table(rows)}</section>\n'
     )
+
+
+def _when(clip: ClipEvidence) -> list[tuple[str, str]]:
+    """What time it shows: as sealed, and as its clock statement corrects it, with how far either can be trusted."""
+    sealed, trust = _span(clip.start_ns, clip.end_ns), _TRUST.get(clip.manifest.clock.trust, clip.manifest.clock.trust)
+    time = clip.time
+    if time is None:
+        return [("Shows", sealed), ("Time", trust)]
+    if time.trust is Trust.CORRECTED and time.latest_ns is not None:
+        within_s = -(-(time.latest_ns - time.start_ns) // NS_PER_S)
+        how = (
+            f"corrected by the doorbell's clock statement, right to within {within_s} seconds: the network set its "
+            "clock at another time, and it had counted the seconds in between"
+        )
+    else:
+        how = f"still uncertain: {_bounds(time)}"
+    return [("Shows", _span(time.start_ns, time.end_ns)), ("Time", how), ("Time as sealed", f"{sealed}; {trust}")]
+
+
+def _bounds(time: FilmTime) -> str:
+    earliest = None if time.earliest_ns is None else f"not before {_time(time.earliest_ns)}"
+    latest = None if time.latest_ns is None else f"not after {_time(time.latest_ns)}"
+    known = " and ".join(bound for bound in (earliest, latest) if bound)
+    return f"the film began {known}" if known else "nothing is known of when the film began but the time as sealed"
 
 
 def _request(found: Evidence) -> str:
@@ -196,7 +234,8 @@ def _custody(found: Evidence) -> str:
     steps: list[tuple[int, str, str]] = []
     for k, clip in enumerate(found.clips):
         what = f"the doorbell recorded what {clip.film} shows"
-        steps.append((clip.start_ns, what, names.clip_file(k, "manifest.jws")))
+        shown = names.CLOCK if clip.time else "manifest.jws"
+        steps.append(((clip.time or clip).start_ns, what, names.clip_file(k, shown)))
     if found.request:
         asker = found.request.requester
         what = f"{asker.agency} asked and signed its request"

@@ -147,6 +147,10 @@ _MIGRATIONS = (
     ALTER TABLE requests ADD COLUMN undo_boot TEXT;
     ALTER TABLE requests ADD COLUMN undo_boot_ns INTEGER;
     """,
+    # The clock statements an offer was made with (clip of the decision → statement, JSON); a boot's is written anew.
+    """
+    ALTER TABLE transfers ADD COLUMN clocks BLOB NOT NULL DEFAULT x'7b7d';
+    """,
 )
 
 

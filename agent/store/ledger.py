@@ -61,7 +61,8 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True)
 class TransferRow:
-    """A decided transfer. `releases` in the order of the decision's clips; `offer` once it was made."""
+    """A decided transfer. `releases` in the order of the decision's clips; `offer` once it was made, and with it
+    `clocks`: the clock statement that goes with a clip, by its place in the decision (from 0)."""
 
     id: str
     request: str
@@ -71,6 +72,7 @@ class TransferRow:
     receipt: bytes | None
     sent_bytes: int
     ended_ns: int | None
+    clocks: dict[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,10 +412,14 @@ class Ledger:
             self._run_until(request, undo_until)
         return self.request(request)
 
-    def begin_sending(self, request: str, transfer: str, offer: bytes, size: int, now_ns: int) -> RequestRow:
+    def begin_sending(
+        self, request: str, transfer: str, offer: bytes, clocks: dict[int, str], size: int, now_ns: int
+    ) -> RequestRow:
         """The undo window is over: store the offer before it is published."""
         with self._transaction():
-            self._db.execute("UPDATE transfers SET offer = ? WHERE id = ?", (offer, transfer))
+            self._db.execute(
+                "UPDATE transfers SET offer = ?, clocks = ? WHERE id = ?", (offer, to_json(clocks), transfer)
+            )
             self._move(request, Event.UNDO_OVER, now_ns, "offered", {"transfer": transfer, "bytes": size})
         return self.request(request)
 
@@ -466,4 +472,5 @@ def _transfer(row: sqlite3.Row) -> TransferRow:
         length = int.from_bytes(joined[:_RELEASE_JOIN], "big")
         releases.append(joined[_RELEASE_JOIN : _RELEASE_JOIN + length])
         joined = joined[_RELEASE_JOIN + length :]
-    return TransferRow(**{**dict(row), "releases": releases})
+    clocks = from_json(bytes(row["clocks"]), dict[int, str], "the clock statements of a transfer in the database")
+    return TransferRow(**{**dict(row), "releases": releases, "clocks": clocks})

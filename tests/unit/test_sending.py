@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from agent.core import bundle, statements
+from agent.core.boot_clock import BootClock, ClockStretch, sign_clock
 from agent.core.bundle import Receipt
 from agent.core.consent import Event, State
-from agent.core.encoding import b64u, format_time, to_json
+from agent.core.encoding import b64u, format_time, from_b64u, to_json
 from agent.core.release import build_decision, seal_releases, share_clip, sign_decision
 from agent.core.sealing import ClipKeys, header_hash, unwrap_clip_key
 from agent.core.statements import Kind
-from agent.core.timeline import KNOWN_WITHIN_NS, Span, until
+from agent.core.timeline import KNOWN_WITHIN_NS, Span, TimeBase, Trust, until
 from agent.core.transfer import Get
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.sending import Sending
@@ -80,14 +82,16 @@ def line(tmp_path: Path) -> Line:
     return Line(Household.at(tmp_path))
 
 
-def agree(line: Line, size: int = 40_000) -> str:
+def agree(line: Line, size: int = 40_000, base: TimeBase | None = None) -> str:
     """A yes to a clip of ten seconds, undo window running; the request's id."""
     home = line.home
-    clip = home.record_clip(NOW - 60 * SECOND, size=size)
+    clip = home.record_clip(NOW - 60 * SECOND, size=size, base=base)
+    placed = home.clips.index.by_id(clip.id)
+    assert placed is not None
     row, asked = home.admit(Span(NOW - 900 * SECOND, NOW))
     file = home.clips.ring.read(clip.sequence)
     keys = ClipKeys(unwrap_clip_key(file.header, file.wraps, home.owner.opens), header_hash(file.header))
-    part = share_clip(clip_facts(file), asked.span, sound=False)
+    part = share_clip(clip_facts(file, placed.begins()), asked.span, sound=False)
     assert part is not None
     decision = build_decision(asked, home.device_id, [part], now_ns=NOW, undo_ns=UNDO)
     token = sign_decision(decision, home.owner.signs)
@@ -297,6 +301,45 @@ async def test_a_restart_offers_again_and_serves_the_same_bytes(line: Line) -> N
         await again.sending.on_get(TRANSFER, get((0, len(read.pages) + read.blocks - 1), seq=9))
         await settled(again)
         assert len(again.blocks()) == len(read.pages) + read.blocks
+
+
+def clock_of(home: Household, until_s: int) -> tuple[BootClock, bytes]:
+    """A boot's statement, set by a time server 100 s after its clip of `agree` was recorded."""
+    stretch = ClockStretch(130_000_000, until_s * 1_000_000, format_time(NOW + 40 * SECOND), 1_000_000, True)
+    clock = BootClock(home.device_id, b64u(b"b" * 16), 1, "", "", until_s * 1_000_000, [stretch])
+    return clock, sign_clock(clock, home.device)
+
+
+async def test_a_clip_of_1970_goes_with_what_its_clock_was_worth_when_it_was_offered(line: Line) -> None:
+    home = line.home
+    clock, token = clock_of(home, 140)
+    home.clips.index.put_boots([(clock, token)])
+    agree(line, base=TimeBase(30 * SECOND, 30 * SECOND, Trust.PROVISIONAL, clock.boot))
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+    offered = bundle.read_offer(line.offers()[0])
+    assert dict(offered.parts)["clips/0/clock.jws"] == len(token)
+    home.clips.index.put_boots([clock_of(home, 5_000_000)])  # the boot went on, its statement was written anew
+    again = Line(home)
+    again.now = line.now
+    async with again.running():
+        await settled(again)
+        await again.sending.on_get(TRANSFER, get((0, len(offered.pages)), seq=1))
+        await settled(again)
+    page, first = (payload for _, payload in again.blocks())
+    assert hashlib.sha256(page).digest() == from_b64u(offered.pages[0], 32)
+    assert hashlib.sha256(first).digest() == page[:32]
+    at, length = offered.place("clips/0/clock.jws")
+    assert first[at : at + length] == token
+
+
+async def test_a_clip_of_known_time_goes_without(line: Line) -> None:
+    agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+    assert "clips/0/clock.jws" not in dict(bundle.read_offer(line.offers()[0]).parts)
 
 
 async def test_a_broker_that_is_away_is_waited_for(line: Line) -> None:
