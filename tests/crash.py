@@ -90,7 +90,7 @@ def judge(root: Path, acks: Iterable[str]) -> int:
     try:
         mended = home.clips.recover().mended
         assert all(row.state in ("cut", "closed") for row in mended)
-        wrong = list(Checker(Ring(home.state.ring), home.db, home.device).findings())
+        wrong = list(Checker(Ring(home.state.ring), home.state.clock, home.db, home.device).findings())
         assert not wrong, wrong
         promised = [line.split() for line in acks]
         present = openable(home)
@@ -106,7 +106,7 @@ def judge(root: Path, acks: Iterable[str]) -> int:
                 home.ledger.request(words[1])
         assert home.clips.recover().mended == []
         assert home.record_clip(NOW + 10**6 * SECOND).sequence > max(ids, default=0), "a number was used twice"
-        assert not list(Checker(Ring(home.state.ring), home.db, home.device).findings())
+        assert not list(Checker(Ring(home.state.ring), home.state.clock, home.db, home.device).findings())
         return len(present)
     finally:
         home.db.close()

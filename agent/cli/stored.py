@@ -116,7 +116,7 @@ def reading_progress() -> Iterator[Callable[[int, int], None]]:
 
 def _look(state: StateDirectory) -> tuple[list[Finding], int]:
     with contextlib.closing(connect(state.database, read_only=True)) as db:
-        checker = Checker(Ring(state.ring), db, state.device_key())
+        checker = Checker(Ring(state.ring), state.clock, db, state.device_key())
         return list(checker.findings()), checker.clip_count()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -21,6 +22,7 @@ from agent.core.release import Decision
 from agent.core.sealing import header_hash, read_header
 from agent.core.statements import Kind
 from agent.store.clips import ClipStore
+from agent.store.clocks import ClockFolder
 from agent.store.index import Index, describe
 from agent.store.ledger import Ledger
 from agent.store.ring import ClipFile, Ring
@@ -39,8 +41,9 @@ class Finding:
 class Checker:
     """Looks through one state directory."""
 
-    def __init__(self, ring: Ring, db: sqlite3.Connection, device: Ed25519PrivateKey) -> None:
+    def __init__(self, ring: Ring, clocks: Path, db: sqlite3.Connection, device: Ed25519PrivateKey) -> None:
         self._ring = ring
+        self._clocks = ClockFolder(clocks, device)
         self._index = Index(db)
         self._ledger = Ledger(db)
         self._db = db
@@ -50,6 +53,7 @@ class Checker:
         """Everything that is not as it should be."""
         yield from self._clips()
         yield from self._totals()
+        yield from self._boots()
         yield from self._owners()
         yield from self._requests()
         yield from self._audit()
@@ -133,6 +137,19 @@ class Checker:
         if tuple(counted) != self._index.ended():
             text = f"{counted[1]} bytes in {counted[0]} clips, but the sum says {self._index.ended()[1]}"
             yield Finding("I2 the sum of the index is right", text, mendable=True)
+
+    # -- K: clocks
+
+    def _boots(self) -> Iterator[Finding]:
+        found = self._clocks.read()
+        for text in found.unreadable:
+            yield Finding("K1 a clock statement is this device's and lies under its number", text, mendable=False)
+        there = {clock.boot for clock, _ in found.clocks}
+        for boot, number in self._index.needed_boots():
+            path = self._clocks.path(number)
+            if boot not in there and not path.exists():
+                text = f"{path} is gone: without it a lost index could not date the clips of that start of the machine"
+                yield Finding("K2 the clock statement of every clip it corrects is there", text, mendable=False)
 
     # -- O: owners
 

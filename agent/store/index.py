@@ -232,6 +232,11 @@ class Index:
         )
         return [(str(row[0]), int(row[1])) for row in rows]
 
+    def needed_boots(self) -> list[tuple[str, int]]:
+        """(boot, number) of those whose statement dates a clip."""
+        rows = self._db.execute("SELECT boot, number FROM boots WHERE boot IN (SELECT boot FROM unset_clips)")
+        return [(str(row[0]), int(row[1])) for row in rows]
+
     def forget_boot(self, boot: str) -> None:
         """Forget a clock statement."""
         self._db.execute("DELETE FROM boots WHERE boot = ?", (boot,))

@@ -58,7 +58,7 @@ def kept(recorded: Recorded) -> set[int]:
 
 def findings(recorded: Recorded) -> list[str]:
     home = recorded.home
-    return [found.text for found in Checker(Ring(home.state.ring), home.db, home.device).findings()]
+    return [found.text for found in Checker(Ring(home.state.ring), home.state.clock, home.db, home.device).findings()]
 
 
 @pytest.mark.parametrize("from_s", [10, 30, 54])

@@ -35,7 +35,10 @@ def home(tmp_path: Path) -> Household:
 
 
 def findings(home: Household) -> list[str]:
-    return [finding.invariant[:2] for finding in Checker(Ring(home.state.ring), home.db, home.device).findings()]
+    return [
+        finding.invariant[:2]
+        for finding in Checker(Ring(home.state.ring), home.state.clock, home.db, home.device).findings()
+    ]
 
 
 sizes = st.lists(st.tuples(st.integers(1, 50), st.booleans()), max_size=12)

@@ -56,7 +56,7 @@ def kept(recorded: Recorded) -> set[int]:
 def sound(recorded: Recorded) -> bool:
     """The checker finds nothing wrong."""
     home = recorded.home
-    findings = list(Checker(Ring(home.state.ring), home.db, home.device).findings())
+    findings = list(Checker(Ring(home.state.ring), home.state.clock, home.db, home.device).findings())
     assert not findings, findings
     return True
 

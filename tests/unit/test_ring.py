@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Household:
 
 
 def findings(home: Household) -> list[str]:
-    checker = Checker(Ring(home.state.ring), home.db, home.device)
+    checker = Checker(Ring(home.state.ring), home.state.clock, home.db, home.device)
     return [finding.invariant[:2] for finding in checker.findings()]
 
 

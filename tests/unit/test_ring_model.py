@@ -139,7 +139,10 @@ class Doorbell(RuleBasedStateMachine):
     def all_is_there(self) -> None:
         if not hasattr(self, "home"):
             return
-        assert list(Checker(Ring(self.home.state.ring), self.home.db, self.home.device).findings()) == []
+        assert (
+            list(Checker(Ring(self.home.state.ring), self.home.state.clock, self.home.db, self.home.device).findings())
+            == []
+        )
         on_disk = {n: len(self.home.clips.ring.read(n).records) for n in self.home.clips.ring.sequences()}
         assert on_disk == self.records
         held = {row.sequence for row in self.home.clips.index.all() if row.held}

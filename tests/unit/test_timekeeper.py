@@ -68,7 +68,7 @@ def row_of(home: Household, clip: str) -> ClipRow:
 
 
 def findings(home: Household) -> list[str]:
-    return [f.text for f in Checker(home.clips.ring, home.db, home.device).findings()]
+    return [f.text for f in Checker(home.clips.ring, home.state.clock, home.db, home.device).findings()]
 
 
 def test_a_clip_of_1970_is_found_where_it_belongs_once_the_clock_is_set(home: Household) -> None:
@@ -193,12 +193,29 @@ def test_a_damaged_statement_is_named_and_its_clips_stay_uncertain(
     clip = machine.film()
     machine.set_to(NOW, synchronised=True)
     (path,) = home.state.clock.iterdir()
+    assert findings(home) == []
     path.write_bytes(path.read_bytes()[:-9] + b"AAAAAAAAA")
+    (found,) = findings(home)
+    assert str(path) in found
     home.db.execute("DELETE FROM boots")
     Machine(home, "two", 0)
     assert "bad-signature" in caplog.text or "does not verify" in caplog.text
     home.clips.index.put(dataclasses.replace(row_of(home, clip), start_ns=10 * SECOND, trust=Trust.PROVISIONAL.value))
     assert row_of(home, clip).trust == "provisional"
+
+
+def test_a_statement_that_is_gone_or_lies_elsewhere_is_found(home: Household) -> None:
+    machine = Machine(home, "one", 10 * SECOND)
+    machine.film()
+    machine.set_to(NOW, synchronised=True)
+    (path,) = home.state.clock.iterdir()
+    elsewhere = path.with_name("000000009.jws")
+    path.rename(elsewhere)
+    gone, moved = sorted(findings(home), key=lambda text: "moved" in text)
+    assert f"{path} is gone" in gone
+    assert str(elsewhere) in moved
+    elsewhere.rename(path)
+    assert findings(home) == []
 
 
 def test_a_trusted_clock_is_believed_as_it_is(home: Household) -> None:
