@@ -230,6 +230,8 @@ const REFUSALS = {
 export function audit({ what, details }) {
   const text = AUDIT[what] ?? what;
   if (what.endsWith("-refused")) return `${text}: ${REFUSALS[details.reason] ?? details.reason}`;
+  if (what === "settings-changed" && details.owner === "home-assistant")
+    return details.change === "pause" ? "Home Assistant paused requests" : "Home Assistant let requests in again";
   if (what === "request-received" && details.case) return `${text} in case ${details.case}`;
   if (what === "evicted" && details.reason === "age") return "An old clip reached the age limit";
   if (what === "decided") return `${text}: ${details.answer === "share" ? "share" : "share nothing"}`;
