@@ -185,7 +185,10 @@ class Recorder:
 
     def _finish(self) -> None:
         self._take_runs(self._fragmenter.flush())
-        for event in self._segmenter.finish(self._report.end_ns) if self._detector else []:
+        end_ns = max(
+            self._report.end_ns, self._moment_ns
+        )  # stopped while the camera is away: time has gone on without it
+        for event in self._segmenter.finish(end_ns) if self._detector else []:
             self._apply(event)
         self._clipper.end()
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli import people  # noqa: F401 (it adds its commands to the same group)
+from agent.cli.names import NamesAKey
 from agent.cli.output import options, report
 from agent.cli.owner import identity_option, owner, signed_in, tell_row
 from agent.cli.tables import local_time
@@ -46,7 +47,7 @@ def show_settings(context: click.Context, identity_path: Path) -> None:
     report(options(context), answer, lambda console: _tell(console, answer))
 
 
-@owner.command()
+@owner.command(cls=NamesAKey)
 @click.argument("requester")
 @identity_option
 @click.pass_context
@@ -55,7 +56,7 @@ def block(context: click.Context, requester: str, identity_path: Path) -> None:
     _change(context, identity_path, Block(requester), "Blocked. What they asked and you had not answered is declined.")
 
 
-@owner.command()
+@owner.command(cls=NamesAKey)
 @click.argument("requester")
 @identity_option
 @click.pass_context

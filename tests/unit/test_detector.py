@@ -100,6 +100,7 @@ def test_a_file_that_is_no_model_leaves_recording_alone(
     detector = Detector(path, LAYOUT, patient=patient)
     with caplog.at_level(logging.WARNING):
         assert within(20, lambda: detector.state is DetectorState.FAILED)
+        assert within(5, lambda: bool(caplog.records)), "said by the detector's own thread, just behind"
     assert [r.message for r in caplog.records if "no labels" in r.message and "fetch it again" in r.message]
     assert not detector.offer(look())
     detector.settle()

@@ -143,3 +143,10 @@ def test_a_camera_whose_pictures_run_ahead_of_the_clock_may_be_lost(tmp_path: Pa
     away = Away(21 * SECOND, "the camera ended the connection")
     recorded.record(Street(60, [(20, 26)], extra={230: away}))
     assert [row.state for row in recorded.rows()][:1] == ["closed"]
+
+
+def test_a_recording_may_end_while_the_camera_is_away(tmp_path: Path) -> None:
+    """Time has gone on without it: nothing of the recording lies as late as its end."""
+    recorded = Recorded(tmp_path)
+    recorded.record(Street(24, [(20, 24)], extra={239: Away(40 * SECOND, "the camera hangs")}))
+    assert [row.state for row in recorded.rows()] == ["closed"]
