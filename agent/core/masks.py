@@ -24,6 +24,7 @@ Plane = npt.NDArray[np.uint8]
 _BLACK: Final = 16  # brightness and colour of black in video (ITU-R BT.709 3.4)
 _NO_COLOUR: Final = 128
 _SUBPIXEL_BITS: Final = 8
+_MARGIN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,15 @@ def _unfit(plane: Plane) -> str:
 def _covered(mask: Mask, width: int, height: int) -> Plane:
     """255 wherever the mask touches a pixel, else 0; (height, width)."""
     # A corner's place counts from the middle of the first pixel; a pixel more all round is what is only touched.
-    corners = np.array(mask.polygon, np.float64) * (width, height) - 0.5
-    covered = np.zeros((height, width), np.uint8)
+    # Drawn with a margin: OpenCV leaves out a sliver that lies half beyond the picture's edge.
+    corners = np.array(mask.polygon, np.float64) * (width, height) - 0.5 + _MARGIN
+    covered = np.zeros((height + 2 * _MARGIN, width + 2 * _MARGIN), np.uint8)
     points = np.rint(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     cv2.fillPoly(covered, [points], 255, shift=_SUBPIXEL_BITS)
     outlines, _ = cv2.findContours(covered, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(covered, outlines, -1, 255, cv2.FILLED)
-    return np.asarray(cv2.dilate(covered, np.ones((3, 3), np.uint8)), np.uint8)
+    cv2.dilate(covered, np.ones((3, 3), np.uint8), dst=covered)
+    return covered[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
 
 
 def _quartered(hidden: Plane) -> Plane:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.core.errors import BadInput
@@ -45,6 +45,7 @@ def picture(width: int, height: int, stride: int, *, pairs: bool) -> tuple[Plane
 
 
 @given(CORNERS, st.integers(2, 40), st.integers(2, 40), st.booleans())
+@example(((0.0, 1.0), (0.0, 0.9375), (1.0, 1.0)), 6, 14, False)  # a sliver along the picture's edge
 def test_every_pixel_in_a_mask_is_black_in_every_plane(
     polygon: tuple[tuple[float, float], ...], width: int, height: int, pairs: bool
 ) -> None:
