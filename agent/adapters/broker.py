@@ -10,6 +10,7 @@ dropped. Source: MQTT 3.1.1 (OASIS); docs/spec/transfer.md.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import math
 import random
@@ -26,6 +27,7 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
+import paho.mqtt.client as paho
 
 from agent.core.errors import BadInput, Unavailable
 
@@ -40,6 +42,7 @@ ANSWER_S = 10.0
 MAX_WAITING_MESSAGES = 4_096
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 MAX_MESSAGE_BYTES = 128 * 1024
+MAX_PACKET_BYTES = 1024 * 1024  # MQTT allows 256 MiB, and paho takes a packet whole before anybody may refuse it
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _SUBSCRIPTION_REFUSED = 0x80
@@ -285,6 +288,7 @@ class BrokerSession:
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],  # small messages must not wait for ACKs
         )
         client.pending_calls_threshold = MAX_WAITING_MESSAGES
+        _refuse_giants(client._client)
         async with client:
             subscribed: set[str] = set()
             while new := [f for f in self._filters if f not in subscribed]:  # more may be wanted while we wait
@@ -309,6 +313,22 @@ class BrokerSession:
             f"no connection to the MQTT broker at {self._address} ({self._trouble}); "
             "check that it runs and that the address is right"
         )
+
+
+def _refuse_giants(client: paho.Client) -> None:
+    """Break the connection when a packet of more than `MAX_PACKET_BYTES` begins, before memory is taken for it.
+
+    A message above `MAX_MESSAGE_BYTES` is only dropped, so that nobody but a broker without limits can do this to us.
+    paho has no setting for it; it asks its socket for the rest of a packet at once, whose length a sender claims.
+    """
+    read = client._sock_recv
+
+    def bounded(count: int) -> bytes:
+        if count > MAX_PACKET_BYTES:
+            raise OSError(errno.EMSGSIZE, f"the broker sends a packet of {count} bytes")
+        return read(count)
+
+    client._sock_recv = bounded  # type: ignore[assignment]
 
 
 def _tls(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -162,6 +164,38 @@ async def test_a_peer_that_speaks_no_mqtt_neither_hangs_nor_breaks_the_session()
         async with BrokerSession(BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")) as session:
             with pytest.raises(Unavailable):
                 await session.connected(0.5)
+
+
+async def test_a_giant_packet_breaks_the_connection_before_it_takes_memory() -> None:
+    """A hostile broker begins a message of 200 MB, and sends 8 MB of it as fast as they are taken."""
+    begun = []
+
+    async def hostile(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"\x20\x02\x00\x00")  # connected
+        await asyncio.sleep(0.05)
+        tracemalloc.reset_peak()
+        begun.append(tracemalloc.get_traced_memory()[0])
+        writer.write(b"\x30" + bytes([0x80, 0x84, 0xAF, 0x5F]) + b"\x00\x01t")  # 200,000,000 bytes follow
+        with contextlib.suppress(OSError):
+            for _ in range(128):
+                writer.write(bytes(65_536))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(hostile, "127.0.0.1", 0)
+    tracemalloc.start()
+    try:
+        async with server, BrokerSession(BrokerAddress.parse(mqtt_url(server))) as session:
+            await session.connected(5)
+            await until(lambda: session.connections >= 2)
+        assert tracemalloc.get_traced_memory()[1] - begun[0] < 3_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def mqtt_url(server: asyncio.Server) -> str:
+    return f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 async def test_a_busy_port_is_one_sentence(embedded: EmbeddedBroker) -> None:
