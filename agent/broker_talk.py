@@ -12,6 +12,7 @@ from agent.adapters.broker import BrokerAddress, BrokerSession, Inbound
 from agent.config import Broker
 from agent.core.errors import Unavailable
 from agent.core.topics import read_transfer_topic
+from agent.core.uplink import Uplink
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.intake import Intake
 from agent.disclosure.sending import Sending
@@ -25,6 +26,11 @@ def broker_address(broker: Broker) -> BrokerAddress | None:
         return None
     ca, certificate, key = (Path(file) if file else None for file in (broker.ca, broker.certificate, broker.key))
     return BrokerAddress.parse(broker.url, ca_file=ca, cert_file=certificate, key_file=key)
+
+
+def uplink(broker: Broker) -> Uplink | None:
+    """The limit the configuration sets to sending, if any."""
+    return Uplink(broker.upload_kbit_s * 1000 / 8) if broker.upload_kbit_s else None
 
 
 class BrokerTalk:
@@ -44,10 +50,14 @@ class BrokerTalk:
         """Until cancelled: hand on what comes on the topic `requests` and on those of transfers."""
         async with BrokerSession(address) as session:
             self._session = session
-            await session.subscribe(requests)
-            state = session.state
+            await session.subscribe(requests, *self._listening)
+            state, connections = session.state, 0
             while True:
-                for message in await session.receive(timeout_s=5):
+                messages = await session.receive(timeout_s=5)
+                if session.connections != connections:
+                    connections = session.connections
+                    sending.on_connected()
+                for message in messages:
                     try:
                         if message.topic == requests:
                             intake.on_request(message.payload)
@@ -73,9 +83,9 @@ class BrokerTalk:
 
     async def listen(self, topics: list[str]) -> None:
         """Listen to exactly these topics beside that of requests."""
-        if self._session is None:
-            return
         old, self._listening = self._listening, topics
+        if self._session is None:
+            return  # `run` begins with them
         try:
             await self._session.unsubscribe(*(topic for topic in old if topic not in topics))
             await self._session.subscribe(*topics)

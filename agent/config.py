@@ -106,16 +106,21 @@ class RingSize(_Section, frozen=True):
     days: Annotated[int, Meta(ge=0, le=3650)] = 14
 
 
+MIN_UPLOAD_KBIT_S = 100  # at less a block of 64 KiB is under way longer than a requester waits for it
+
+
 class Broker(_Section, frozen=True):
     """The MQTT broker requests come through; empty: none, and nobody can ask.
 
-    Files (PEM): the authority behind the broker's certificate, and a certificate to show with its key.
+    Files (PEM): the authority behind the broker's certificate, and a certificate to show with its key. `upload_kbit_s`
+    (1,000 bits a second) is the most that released video takes of the uplink; 0: as much as there is.
     """
 
     url: str = ""
     ca: str = ""
     certificate: str = ""
     key: str = ""
+    upload_kbit_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
 
 class HomeAssistant(Broker, frozen=True):
@@ -196,6 +201,9 @@ def read_config(path: Path) -> Config:
     if bool(asked.directory) != bool(asked.directory_key):
         line = _line(text, ["requesters"], "directory" if asked.directory else "directory_key")
         raise BadInput(f"{path}:{line}: requesters.directory and requesters.directory_key go together; set both")
+    if 0 < config.broker.upload_kbit_s < MIN_UPLOAD_KBIT_S:
+        line = _line(text, ["broker"], "upload_kbit_s")
+        raise BadInput(f"{path}:{line}: broker.upload_kbit_s is at least {MIN_UPLOAD_KBIT_S}, or 0 for no limit")
     home = path.parent
     directory = asked.directory if "://" in asked.directory else str(home / asked.directory)
     return msgspec.structs.replace(

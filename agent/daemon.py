@@ -22,7 +22,7 @@ from agent.adapters.directory_source import fetch_directory
 from agent.adapters.http import OwnerServer
 from agent.adapters.supervisor import Supervisor
 from agent.age_limit import AgeLimit
-from agent.broker_talk import BrokerTalk, broker_address
+from agent.broker_talk import BrokerTalk, broker_address, uplink
 from agent.config import Config
 from agent.core import home_assistant, identity
 from agent.core.area import cell_of
@@ -223,8 +223,9 @@ class Doorbell:
             self._ledger, opened.device, config.doorbell.name, __version__, self.time.now, secrets.token_bytes
         )
         self._sending = Sending(
-            self._ledger, clips, opened.device, self._talk.publish, self._talk.listen, self.bulletin, self.time
-        )
+            self._ledger, clips, opened.device, self._talk.publish, self._talk.listen, self.bulletin, self.time,
+            uplink(config.broker),
+        )  # fmt: skip
         place = (config.doorbell.latitude, config.doorbell.longitude)
         limits = ring_limits(config)
         asked = config.requesters

@@ -88,6 +88,11 @@ class Server:
             self._waiting = dict.fromkeys(list(self._waiting)[:MAX_WAITING_BLOCKS])
             raise Refused("too-many", f"more than {MAX_WAITING_BLOCKS} blocks are waiting to be sent to one requester")
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something is asked for and not yet sent."""
+        return bool(self._waiting)
+
     def next_block(self) -> int | None:
         """The number of the block to send now, taken off the queue; None when nothing is asked for."""
         for n in self._waiting:

@@ -24,6 +24,7 @@ from agent.core.release import Decision, read_decision
 from agent.core.statements import Kind
 from agent.core.timeline import DoorbellTime, left_ns
 from agent.core.transfer import Server
+from agent.core.uplink import Uplink
 from agent.disclosure.bulletin import Bulletin
 from agent.store.clips import ClipStore
 from agent.store.ledger import Ledger, RequestRow, TransferRow
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 FIRST_OFFER_WAIT_S = 2.0
 LAST_OFFER_WAIT_S = 60.0
+QUIET_S = 10.0  # a requester that asks no more for so long may have lost the last of it, or its receipt was lost
 _NOTE_EVERY_BYTES = 4 * 1024 * 1024
 _DISK_WAIT_S = 15.0
 _IDLE_S = 1.0
@@ -64,7 +66,8 @@ class _Live:
 class Sending:
     """All transfers of one doorbell. `publish(topic, payload, qos)` is False while the broker is away.
 
-    `subscribe(topics)` replaces what was listened to for transfers before.
+    `subscribe(topics)` replaces what was listened to for transfers before. `uplink` limits the blocks of all transfers
+    together; None: as fast as they go.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Sending:
         subscribe: Topics,
         bulletin: Bulletin,
         time: DoorbellTime,
+        uplink: Uplink | None = None,
     ) -> None:
         self._ledger = ledger
         self._clips = clips
@@ -84,6 +88,7 @@ class Sending:
         self._subscribe = subscribe
         self._bulletin = bulletin
         self._time = time
+        self._uplink = uplink
         self._live: dict[str, _Live] = {}
         self._wake = asyncio.Event()
 
@@ -94,6 +99,13 @@ class Sending:
             if state is not State.SENDING:
                 self._note(live)
                 self._drop(live)
+        self._wake.set()
+
+    def on_connected(self) -> None:
+        """The broker is there, or there again: what was on its way is lost, so everything is offered anew."""
+        now_s = asyncio.get_running_loop().time()
+        for live in self._live.values():
+            live.next_offer_s, live.wait_s = now_s, FIRST_OFFER_WAIT_S
         self._wake.set()
 
     def sent_bytes(self, request: str) -> int | None:
@@ -149,7 +161,7 @@ class Sending:
         except Refused as e:
             log.warning("a get for transfer %s was ignored: %s", transfer, e)
             return
-        live.next_offer_s = asyncio.get_running_loop().time() + LAST_OFFER_WAIT_S
+        live.next_offer_s, live.wait_s = asyncio.get_running_loop().time() + QUIET_S, QUIET_S
         self._wake.set()
 
     async def on_receipt(self, transfer: str, payload: bytes) -> None:
@@ -174,6 +186,8 @@ class Sending:
         now_s = asyncio.get_running_loop().time()
         undo = [self._window_left_s(row) for row in self._ledger.in_state(State.AGREED)]
         waits = [_IDLE_S, *undo, *(v.next_offer_s - now_s for v in self._live.values())]
+        if any(live.server.waiting for live in self._live.values()):
+            waits.append(self._uplink_wait_s())
         return max(0.0, min(waits))
 
     def _expire(self) -> None:
@@ -310,31 +324,38 @@ class Sending:
         for live in list(self._live.values()):
             if live.next_offer_s > now_s:
                 continue
-            if await self._publish(f"{live.prefix}/offer", live.offer, 1):
-                live.next_offer_s = now_s + live.wait_s
-                live.wait_s = min(2 * live.wait_s, LAST_OFFER_WAIT_S)
-            else:
-                live.next_offer_s = now_s + _IDLE_S  # the broker is away
+            # Set before the await: a broker that comes back meanwhile makes it sooner.
+            live.next_offer_s = now_s + live.wait_s
+            live.wait_s = min(2 * live.wait_s, LAST_OFFER_WAIT_S)
+            if not await self._publish(f"{live.prefix}/offer", live.offer, 1):
+                return  # the broker is away; `on_connected` says when it is back
 
     # -- blocks
 
     async def _send_waiting(self) -> None:
-        """One block of each transfer in turn, until nothing is asked for."""
+        """One block of each transfer in turn, until nothing is asked for, the uplink is used up or a second is over."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + _IDLE_S
         with Readers(self._clips.ring) as readers:
-            while True:
-                pending = [(live, n) for live in self._live.values() if (n := live.server.next_block()) is not None]
-                if not pending:
-                    return
-                for live, n in pending:
-                    await self._send_block(live, n, readers)
+            while waiting := [live for live in self._live.values() if live.server.waiting]:
+                for live in waiting:
+                    if self._uplink_wait_s() > 0 or loop.time() >= until_s:
+                        return
+                    await self._send_next(live, readers)
 
-    async def _send_block(self, live: _Live, n: int, readers: Readers) -> None:
-        if live.transfer.id not in self._live:
+    def _uplink_wait_s(self) -> float:
+        return self._uplink.wait_ns(self._time.boot_ns()) / 1e9 if self._uplink else 0.0
+
+    async def _send_next(self, live: _Live, readers: Readers) -> None:
+        n = live.server.next_block()
+        if n is None or live.transfer.id not in self._live:
             return  # stopped since: nothing more leaves
         payload = live.server.payload(n, readers.read)
         if not await self._publish(f"{live.prefix}/block/{n}", payload, 0):
             live.server.forget()  # the broker is away; the requester asks again when it is back
             return
+        if self._uplink:
+            self._uplink.sent(len(payload), self._time.boot_ns())
         live.sent_bytes += len(payload)
         if live.sent_bytes - live.noted_bytes >= _NOTE_EVERY_BYTES:
             self._note(live)

@@ -42,6 +42,7 @@ def test_relative_paths_are_the_files(tmp_path: Path) -> None:
         ("[camera]\nmasks = [{ corners = [[0, 0], [1, 1]] }]\n", r"doorward.toml:2: camera.masks: .*length >= 3"),
         ("[camera]\nmasks = [{ corners = [[0, 0], [1, 0], [1, 2]] }]\n", r"doorward.toml:2: camera.masks: .*<= 1"),
         ("[camera]\n\n[[camera.masks]]\ncorner = []\n", r"doorward.toml:4: there is no setting 'corner'"),
+        ("[broker]\nupload_kbit_s = 99\n", r"doorward.toml:2: broker.upload_kbit_s is at least 100, or 0"),
         ("[motion\n", r"doorward.toml: .*line 1"),
     ],
 )

@@ -20,6 +20,8 @@ from agent.core.sealing import ClipKeys, header_hash, unwrap_clip_key
 from agent.core.statements import Kind
 from agent.core.timeline import KNOWN_WITHIN_NS, Span, TimeBase, Trust, until
 from agent.core.transfer import Get
+from agent.core.uplink import Uplink
+from agent.disclosure import sending as sending_module
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.sending import Sending
 from agent.store.clips import clip_facts
@@ -31,7 +33,7 @@ UNDO = 30 * SECOND
 class Line:
     """A doorbell's sender on a wire that remembers, with a clock the test moves. `up`: whether the broker is there."""
 
-    def __init__(self, home: Household, time: HandSet | None = None) -> None:
+    def __init__(self, home: Household, time: HandSet | None = None, uplink: Uplink | None = None) -> None:
         self.home = home
         self.now = NOW
         self.up = True
@@ -40,7 +42,7 @@ class Line:
         self.sent: list[tuple[str, bytes]] = []
         self.topics: list[str] = []
         self.sending = Sending(
-            home.ledger, home.clips, home.device, self._publish, self._subscribe, Bulletin(), self.time
+            home.ledger, home.clips, home.device, self._publish, self._subscribe, Bulletin(), self.time, uplink
         )
 
     async def _publish(self, topic: str, payload: bytes, _qos: int) -> bool:
@@ -350,13 +352,47 @@ async def test_a_broker_that_is_away_is_waited_for(line: Line) -> None:
         await settled(line)
         assert line.home.ledger.request(request).state is State.SENDING
         tried = line.tries
-        await asyncio.sleep(0.3)
-        assert line.tries == tried, "it waits, it does not spin"
+        await asyncio.sleep(1.3)
+        assert line.tries == tried, "it waits, it does not try"
         line.up = True
+        line.sending.on_connected()
         async with asyncio.timeout(5):
             while not line.offers():  # noqa: ASYNC110 - what comes is looked at, not told
                 await asyncio.sleep(0.05)
         assert len(line.offers()) == 1
+
+
+async def test_a_requester_that_falls_silent_hears_the_offer_again(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when its receipt was lost."""
+    monkeypatch.setattr(sending_module, "QUIET_S", 0.3)
+    agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+        await line.sending.on_get(TRANSFER, get((0, 1), seq=1))
+        await settled(line)
+        assert len(line.offers()) == 1
+        await asyncio.sleep(0.4)
+        assert len(line.offers()) == 2
+
+
+async def test_a_cap_spreads_the_blocks_and_lets_a_stop_through(tmp_path: Path) -> None:
+    line = Line(Household.at(tmp_path), uplink=Uplink(65_536))
+    request = agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+        await line.sending.on_get(TRANSFER, get((1, 5), seq=1))
+        for second in range(3):
+            await settled(line)
+            assert [int(topic.rsplit("/", 1)[1]) for topic, _ in line.blocks()] == list(range(1, 2 + second))
+            line.now += SECOND - 1
+            await settled(line)
+            assert len(line.blocks()) == 1 + second, "a nanosecond early"
+            line.now += 1
+        line.home.ledger.end_sending(request, Event.STOP, 0, line.now)
+        await settled(line)
+        assert len(line.blocks()) == 3
 
 
 async def test_a_transfer_never_fetched_lapses_and_lets_its_clips_go(line: Line) -> None:
