@@ -116,6 +116,7 @@ class Sending:
         """Until cancelled. Transfers a former process began go on where the requester wants them to."""
         for row in self._ledger.in_state(State.SENDING):
             await self._revive(row)
+        await self._listen()
         while True:
             self._wake.clear()
             try:
@@ -370,7 +371,13 @@ class Sending:
         live.server.forget()
 
     async def _listen(self) -> None:
+        """To what is being sent, and to whoever still asks for what has ended: they are told so."""
         topics = [f"{live.prefix}/{what}" for live in self._live.values() for what in ("get", "receipt")]
+        now = self._time.now()
+        for row in self._ledger.in_state(State.STOPPED, State.WITHDRAWN):
+            transfer = self._ledger.transfer(row.id)
+            if transfer is not None and transfer.offer is not None and now < self._decision_ends(row):
+                topics.append(f"x/{row.requester}/{transfer.id}/get")
         await self._subscribe(topics)
 
     async def _tell_ended(self, transfer: str) -> None:

@@ -233,6 +233,8 @@ class Receiver:
         """Go on with what an earlier run began."""
         for path in sorted(self._out.glob(f"*/{names.OFFER}")) if self._out.is_dir() else []:
             folder = TransferFolder(path.parent)
+            if folder.complete:
+                folder.remove(names.PARTIAL)  # that run ended between its last two steps
             if folder.complete or folder.ended or not folder.has(names.PARTIAL):
                 continue
             try:

@@ -347,6 +347,27 @@ async def test_a_clip_of_known_time_goes_without(line: Line) -> None:
     assert "clips/0/clock.jws" not in dict(bundle.read_offer(line.offers()[0]).parts)
 
 
+async def test_a_stopped_transfers_requester_is_told_by_the_next_process_too(line: Line) -> None:
+    request = agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+        line.home.ledger.end_sending(request, Event.STOP, 0, line.now)
+    again = Line(line.home)
+    again.now = line.now
+    async with again.running():
+        await settled(again)
+        assert again.topics == [f"x/{line.home.ledger.request(request).requester}/{TRANSFER}/get"]
+        await again.sending.on_get(TRANSFER, get((0, 1), seq=3))
+        ((_, end),) = again.sent
+        assert bundle.read_end(end, bundle.read_offer(line.offers()[0])).reason == "stopped"
+    much_later = Line(line.home)
+    much_later.now = line.now + 8 * 86400 * SECOND
+    async with much_later.running():
+        await settled(much_later)
+        assert much_later.topics == []
+
+
 async def test_a_broker_that_is_away_is_waited_for(line: Line) -> None:
     request = agree(line)
     line.now += UNDO
