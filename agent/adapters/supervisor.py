@@ -1,11 +1,13 @@
 """Signs of life to systemd: ready, what is going on, and that nothing is stuck (sd_notify(3)).
 
-Owns the socket systemd named in the environment. Where nobody started us that way, everything here does nothing.
+Owns the socket systemd named in the environment, and knows whether what is printed is kept in systemd's journal. Where
+nobody started us that way, everything here does nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Mapping
 
@@ -47,6 +49,12 @@ class Supervisor:
                 channel.sendto(message.encode(), self._address)
             except OSError as e:
                 log.error("systemd cannot be told anything: %s", e)
+
+
+def journaled(environment: Mapping[str, str], fd: int) -> bool:
+    """Whether what is written to `fd` is kept in the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    found = os.fstat(fd)
+    return environment.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def _line(text: str) -> str:

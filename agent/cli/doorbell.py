@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import os
 import secrets
 import signal
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from agent.adapters.replay import Pace, ReplaySource
 from agent.adapters.stoppable import stoppable
 from agent.adapters.stream import StreamSource
 from agent.adapters.stream_open import CameraAddress
+from agent.adapters.supervisor import journaled
 from agent.cli.output import Options, options, report
 from agent.config import Config, camera_masks
 from agent.core import identity
@@ -103,7 +105,8 @@ async def _run(opts: Options, config: Config) -> None:
             console.print("No phone is paired yet: 'doorward pair' in another terminal shows the code.")
 
     with until_signalled(doorbell.stopped):
-        await doorbell.run(ready, make_recovery=True)
+        # A journal keeps what it is told; then a phone makes the code, and nothing is recorded before one is paired.
+        await doorbell.run(ready, make_recovery=not journaled(os.environ, 2))
 
 
 @click.command()

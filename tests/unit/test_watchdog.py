@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.supervisor import Supervisor
+from agent.adapters.supervisor import Supervisor, journaled
 from agent.watchdog import STUCK_S, Heartbeat, Watchdog
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +113,15 @@ def _analyze(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str
     text = (ROOT / "systemd" / "doorward.service").read_text()
     unit.write_text(text.replace("/usr/bin/doorward", "/usr/bin/env"))  # the command is not installed here
     return subprocess.run([program, *arguments, str(unit)], capture_output=True, text=True, timeout=60)
+
+
+def test_it_is_known_whether_a_journal_keeps_what_is_said(tmp_path: Path) -> None:
+    with (tmp_path / "err").open("w") as stream, (tmp_path / "other").open("w") as other:
+        found = os.fstat(stream.fileno())
+        environment = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+        assert journaled(environment, stream.fileno())
+        assert not journaled(environment, other.fileno()), "inherited from a desktop's session"
+        assert not journaled({}, stream.fileno())
 
 
 def test_the_unit_lets_the_clock_be_asked() -> None:
