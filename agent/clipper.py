@@ -409,8 +409,8 @@ class Clipper:
             self.sound.forget(self._runs[0].start_ns)
 
     def _make_room(self, size: int) -> None:
-        recording = self._current.clip.row.bytes if self._current else 0
-        evicted = self._keeper.make_room(recording, size + _CLOSE_RESERVE_BYTES)
+        recording = self._current.clip.bytes_written if self._current else 0
+        evicted = self._keeper.make_room(recording, size, _CLOSE_RESERVE_BYTES)
         if evicted:
             self._watcher.clips_evicted(evicted)
 

@@ -117,7 +117,9 @@ def seal_clip(
     def add(track: Track, flags: int, start_ns: int, duration_ns: int, content: bytes) -> None:
         index = len(records[track])
         readable = RecordHeader(hh, track, flags, index, start_ns, duration_ns, len(content) + TAG_BYTES)
-        records[track].append(seal_record(keys, readable, content))
+        record = bytearray(readable.total_bytes)
+        seal_record(keys, readable, content, memoryview(record))
+        records[track].append(bytes(record))
 
     add(Track.VIDEO, FLAG_INIT, 0, 0, init_segment(fmt))
     add(Track.AUDIO, FLAG_INIT, 0, 0, sound_init(SOUND))

@@ -180,15 +180,21 @@ class ClipKeys:
         return HKDFExpand(SHA256(), KEY_BYTES, label).derive(self._prk)
 
 
-def seal_record(keys: ClipKeys, header: RecordHeader, plaintext: bytes) -> bytes:
-    """The record of `plaintext`; `header.body_bytes` must be its length plus the tag. BadInput over 16 MiB."""
+def seal_record(keys: ClipKeys, header: RecordHeader, plaintext: bytes, place: memoryview) -> None:
+    """Make the record of `plaintext` in `place`, `header.total_bytes` long.
+
+    `header.body_bytes` must be the plaintext's length plus the tag. BadInput over 16 MiB. The caller gives the memory
+    because new memory for each record costs more than its encryption.
+    """
     if len(plaintext) > PLAINTEXT_LIMIT:
         raise BadInput(f"a record holds at most {PLAINTEXT_LIMIT} bytes, this fragment has {len(plaintext)}")
     if header.body_bytes != len(plaintext) + TAG_BYTES or header.header_hash != keys.header_hash:
         raise BadInput("the record header does not belong to this fragment")
     readable = header.pack()
     key, commitment = _record_key(keys.record_secret(header.track, header.index))
-    return b"".join((readable, commitment, AESGCM(key).encrypt(_NONCE, plaintext, readable)))
+    body_at = RECORD_HEADER_BYTES + COMMIT_BYTES
+    place[:body_at] = readable + commitment
+    AESGCM(key).encrypt_into(_NONCE, plaintext, readable, place[body_at:])
 
 
 def parse_record(data: bytes | memoryview) -> RecordHeader:

@@ -20,6 +20,7 @@ from agent.store.index import ClipRow
 from agent.store.ledger import Leaving, Ledger
 
 _MEGABYTE = 1_000_000
+_TRUSTED_BYTES = 8 * 1024 * 1024  # room once found is not looked for again before so much is recorded
 _DAY_NS = 86_400 * 1_000_000_000
 _PROMISED = (State.AGREED, State.HELD, State.SENDING)
 
@@ -38,18 +39,27 @@ class Keeper:
         self._ledger = ledger
         self.limits = limits
         self._now = now
+        self._spare_bytes = -1
+        self._recording_bytes = 0
 
-    def make_room(self, recording_bytes: int, next_bytes: int) -> list[ClipRow]:
-        """Evict until `next_bytes` fit beside the ring and the clip being recorded.
+    def make_room(self, recording_bytes: int, next_bytes: int, reserve_bytes: int = 0) -> list[ClipRow]:
+        """Evict until `next_bytes`, and after them `reserve_bytes`, fit beside the ring and the clip being recorded.
 
         Unavailable, and nothing evicted, where that cannot be had.
         """
+        same_clip = recording_bytes >= self._recording_bytes
+        self._recording_bytes = recording_bytes
+        if same_clip and next_bytes + reserve_bytes <= self._spare_bytes:
+            self._spare_bytes -= next_bytes
+            return []
         store = self._store
 
         def room() -> Room:
-            return Room(store.index.ended()[1], recording_bytes, next_bytes, store.ring.free_bytes())
+            return Room(store.index.ended()[1], recording_bytes, next_bytes + reserve_bytes, store.ring.free_bytes())
 
-        if max(lacking(room(), self.limits)) <= 0:
+        beyond = -max(lacking(room(), self.limits))
+        self._spare_bytes = min(beyond + reserve_bytes, _TRUSTED_BYTES)
+        if beyond >= 0:
             return []
 
         def choose() -> list[tuple[ClipRow, str]]:

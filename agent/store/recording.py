@@ -29,8 +29,9 @@ from agent.core.sealing import (
     wrap_clip_key,
 )
 from agent.core.statements import Kind
+from agent.store.clip_writer import ClipWriter
 from agent.store.index import ClipRow, Index
-from agent.store.ring import ClipWriter, Ring
+from agent.store.ring import Ring
 
 # The index hears of a clip when it begins, when it ends, and so often in between. A page of the database a record would
 # be more than 5 % of what a camera of 500 kbit/s records; a start reads an unfinished clip from the ring anyway.
@@ -83,7 +84,7 @@ class OpenClip:
             boot=header.boot,
             boot_us=header.boot_us,
         )
-        self._told_ns = start_ns
+        self._told_ns = 0
         try:
             self._index.put(self._row)
         except Unavailable:
@@ -93,7 +94,17 @@ class OpenClip:
     @property
     def row(self) -> ClipRow:
         """What is durable of the clip."""
-        return self._row
+        return replace(
+            self._row,
+            end_ns=self._row.start_ns + self._end_ns,
+            bytes=self._writer.bytes_written,
+            records=sum(self._counts.values()),
+        )
+
+    @property
+    def bytes_written(self) -> int:
+        """How long the clip's file is."""
+        return self._writer.bytes_written
 
     def add_init(self, track: Track, data: bytes) -> None:
         """Record 0 of a track: how to decode it."""
@@ -101,8 +112,11 @@ class OpenClip:
 
     def add(self, track: Track, fragment: Fragment) -> None:
         """The next fragment of a track."""
-        self._end_ns = max(self._end_ns, fragment.start_ns + fragment.duration_ns)
         self._seal(track, FLAG_KEY if fragment.key else 0, fragment)
+        self._end_ns = max(self._end_ns, fragment.start_ns + fragment.duration_ns)
+        if self._end_ns - self._told_ns >= _TOLD_EVERY_NS:
+            self._told_ns = self._end_ns
+            self._index.extend(self.row)
 
     def add_poster(self, jpeg: bytes, at_ns: int) -> None:
         """The clip's picture, of the moment `at_ns` in it (brought within the clip); once, at the end."""
@@ -128,14 +142,8 @@ class OpenClip:
         )
         self._writer.finish(manifest)
         times = (self._row.start_ns + motion[0][0], self._row.start_ns + motion[-1][1]) if motion else (None, None)
-        self._row = replace(
-            self._row,
-            motion_start_ns=times[0],
-            motion_end_ns=times[1],
-            bytes=self._writer.bytes_written,
-            state="closed",
-        )
-        self._index.put(self._row)
+        self._row = replace(self._row, motion_start_ns=times[0], motion_end_ns=times[1], state="closed")
+        self._index.put(self.row)
         return manifest
 
     def abandon(self) -> None:
@@ -157,14 +165,7 @@ class OpenClip:
             fragment.duration_ns,
             len(fragment.data) + TAG_BYTES,
         )
-        self._writer.append(track, seal_record(self._keys, header, fragment.data))
-        self._counts[track] = index + 1
-        self._row = replace(
-            self._row,
-            end_ns=self._row.start_ns + self._end_ns,
-            bytes=self._writer.bytes_written,
-            records=self._row.records + 1,
+        self._writer.append(
+            track, header.total_bytes, lambda place: seal_record(self._keys, header, fragment.data, place)
         )
-        if self._row.end_ns - self._told_ns >= _TOLD_EVERY_NS:
-            self._told_ns = self._row.end_ns
-            self._index.extend(self._row)
+        self._counts[track] = index + 1

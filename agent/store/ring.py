@@ -1,7 +1,7 @@
 """The ring: one file a clip, appended record by record, each on the disk before anybody hears of it.
 
-Owns the files below `ring/` and their framing (docs/spec/sealed-clip.md "File in the ring"). It has no keys: what it
-reads and writes is sealed already. The ring is the truth; the database's index is a cache of it.
+Owns the files below `ring/` and how they are read (docs/spec/sealed-clip.md "File in the ring"); `clip_writer` writes
+them. It has no keys: what it reads is sealed already. The ring is the truth; the database's index is a cache of it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import struct
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -31,17 +29,14 @@ from agent.core.sealing import (
     record_hash,
 )
 from agent.core.statements import Kind
+from agent.store.clip_writer import CLIP_MAGIC, MANIFEST_MAGIC, U32, ClipWriter, manifest_frame
 from agent.store.durable import sync_directory
 
-_MAGIC = b"DWCLIP\x00\x01"
 _RECORD_MAGIC = b"DWRC"
-_MANIFEST_MAGIC = b"DWMF"
-_U32 = struct.Struct(">I")
 _CLIPS_A_DIRECTORY = 1000
-_WORTH_A_THREAD_BYTES = 128 * 1024
 _PROBE = bytes(64 * 1024)
 _PROBE_BYTES = 4 * 1024 * 1024  # less would only let the next clip fail at once
-_HEADER_AT = len(_MAGIC) + _U32.size
+_HEADER_AT = len(CLIP_MAGIC) + U32.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,64 +82,6 @@ class ClipFile:
             assert record.digest is not None, "a file whose layout alone was read has no digests"
             found.setdefault(record.header.track, []).append(record.digest)
         return found
-
-
-class ClipWriter:
-    """One clip being recorded. Every method returns after the bytes are on the disk; OSError passes through."""
-
-    def __init__(self, path: Path, header: bytes, wraps: bytes) -> None:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        self.path = path
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._hashing = ThreadPoolExecutor(1, "record-hash")
-        self.bytes_written = 0
-        self.digests: dict[Track, list[bytes]] = {}
-        try:
-            self._append(_MAGIC + _U32.pack(len(header)) + header + wraps)
-            sync_directory(path.parent)
-            sync_directory(path.parent.parent)
-        except OSError:
-            self.close()
-            path.unlink(missing_ok=True)  # nothing was acknowledged in it
-            raise
-
-    def append(self, track: Track, record: bytes) -> int:
-        """Write one record, return its offset in the file."""
-        offset = self.bytes_written
-        # The manifest needs the hash much later: that of a large record is made while the disk works.
-        hashing = self._hashing.submit(record_hash, record) if len(record) >= _WORTH_A_THREAD_BYTES else None
-        self._append(record)
-        self.digests.setdefault(track, []).append(hashing.result() if hashing else record_hash(record))
-        return offset
-
-    def finish(self, manifest: bytes) -> None:
-        """Write the manifest and let the file go."""
-        self._append(_MANIFEST_MAGIC + _U32.pack(len(manifest)) + manifest)
-        self.close()
-
-    def close(self) -> None:
-        """Let the file go without a manifest: the next start makes one that says `cut`."""
-        self._hashing.shutdown()
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
-
-    def cut_back(self) -> None:
-        """Take away what lies behind the last acknowledged byte. OSError passes through."""
-        if self.path.exists():
-            with open(self.path, "r+b") as file:
-                file.truncate(self.bytes_written)
-                os.fsync(file.fileno())
-
-    def _append(self, frame: bytes) -> None:
-        data = frame + _U32.pack(zlib.crc32(frame))
-        at = self.bytes_written
-        while data:
-            written = os.pwrite(self._handle, data, at)
-            at += written
-            data = data[written:]
-        os.fdatasync(self._handle)
-        self.bytes_written = at
 
 
 class ClipReader:
@@ -249,11 +186,10 @@ class Ring:
         if clip.manifest is not None or self.damaged_within(clip):
             return clip
         manifest = sign_cut(clip)
-        frame = _MANIFEST_MAGIC + _U32.pack(len(manifest)) + manifest
         with open(clip.path, "r+b") as file:
             file.truncate(clip.good_bytes)
             file.seek(clip.good_bytes)
-            file.write(frame + _U32.pack(zlib.crc32(frame)))
+            file.write(manifest_frame(manifest))
             file.flush()
             os.fsync(file.fileno())
         return self.read(sequence)
@@ -264,13 +200,13 @@ class Ring:
         if path.stat().st_size == 0:
             return False
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return data.find(_RECORD_MAGIC) >= 0 or data.find(_MANIFEST_MAGIC) >= 0
+            return data.find(_RECORD_MAGIC) >= 0 or data.find(MANIFEST_MAGIC) >= 0
 
     def damaged_within(self, clip: ClipFile) -> bool:
         """Whether a whole frame lies behind the first damaged byte: what was cut off in writing has none there."""
         if not clip.damaged:
             return False
-        names = (_RECORD_MAGIC + header_hash(clip.header), _MANIFEST_MAGIC)
+        names = (_RECORD_MAGIC + header_hash(clip.header), MANIFEST_MAGIC)
         with open(clip.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             at = clip.good_bytes
             while (at := min((n for n in (data.find(name, at + 1) for name in names) if n > 0), default=0)) > 0:
@@ -280,7 +216,7 @@ class Ring:
 
 
 def _whole_frame_at(data: mmap.mmap, at: int) -> bool:
-    if data[at : at + 4] == _MANIFEST_MAGIC:
+    if data[at : at + 4] == MANIFEST_MAGIC:
         length = 8 + int.from_bytes(data[at + 4 : at + 8], "big")
     else:
         try:
@@ -288,7 +224,7 @@ def _whole_frame_at(data: mmap.mmap, at: int) -> bool:
         except Corrupt:
             return False  # the name of a frame, and no frame behind it
     end = at + length
-    return end + 4 <= len(data) and data[end : end + 4] == _U32.pack(zlib.crc32(data[at:end]))
+    return end + 4 <= len(data) and data[end : end + 4] == U32.pack(zlib.crc32(data[at:end]))
 
 
 def _read_clip(path: Path, *, with_digests: bool) -> ClipFile:
@@ -304,18 +240,18 @@ def _read_clip(path: Path, *, with_digests: bool) -> ClipFile:
 
 def _read_preamble(path: Path, reader: ClipReader, size: int) -> ClipFile:
     head = reader.read(0, min(size, _HEADER_AT))
-    if len(head) < _HEADER_AT or not head.startswith(_MAGIC):
+    if len(head) < _HEADER_AT or not head.startswith(CLIP_MAGIC):
         raise Corrupt(f"{path} does not begin like a clip")
-    (header_bytes,) = _U32.unpack_from(head, len(_MAGIC))
+    (header_bytes,) = U32.unpack_from(head, len(CLIP_MAGIC))
     if header_bytes > HEADER_LIMIT or _HEADER_AT + header_bytes > size:
         raise Corrupt(f"{path} is cut off inside its header")
     header = reader.read(_HEADER_AT, header_bytes)
     wraps_at = _HEADER_AT + header_bytes
     end = wraps_at + WRAP_BYTES * len(read_header(header).recipients)
-    if end + _U32.size > size:
+    if end + U32.size > size:
         raise Corrupt(f"{path} is cut off inside its wraps")
-    preamble = reader.read(0, end + _U32.size)
-    if zlib.crc32(preamble[:-4]) != _U32.unpack(preamble[-4:])[0]:
+    preamble = reader.read(0, end + U32.size)
+    if zlib.crc32(preamble[:-4]) != U32.unpack(preamble[-4:])[0]:
         raise Corrupt(f"the beginning of {path} is damaged")
     return ClipFile(path, header, preamble[wraps_at:end], good_bytes=len(preamble), file_bytes=size)
 
@@ -324,13 +260,13 @@ def _read_frame(clip: ClipFile, reader: ClipReader, hh: bytes, *, with_digests: 
     """Take in the frame at `good_bytes`; False where no whole frame lies there."""
     at = clip.good_bytes
     head = reader.read(at, min(RECORD_HEADER_BYTES, clip.file_bytes - at))
-    if head.startswith(_MANIFEST_MAGIC) and len(head) >= 8:
-        (length,) = _U32.unpack_from(head, 4)
+    if head.startswith(MANIFEST_MAGIC) and len(head) >= 8:
+        (length,) = U32.unpack_from(head, 4)
         end = at + 8 + length
         if length > Kind.MANIFEST.limit or end + 4 > clip.file_bytes:
             return False
         frame = reader.read(at, end + 4 - at)
-        if zlib.crc32(frame[:-4]) != _U32.unpack(frame[-4:])[0]:
+        if zlib.crc32(frame[:-4]) != U32.unpack(frame[-4:])[0]:
             return False
         clip.manifest = frame[8:-4]
         clip.good_bytes = end + 4
@@ -346,7 +282,7 @@ def _read_frame(clip: ClipFile, reader: ClipReader, hh: bytes, *, with_digests: 
     digest = None
     if with_digests:
         frame = reader.read(at, end + 4 - at)
-        if zlib.crc32(frame[:-4]) != _U32.unpack(frame[-4:])[0]:
+        if zlib.crc32(frame[:-4]) != U32.unpack(frame[-4:])[0]:
             return False
         digest = record_hash(memoryview(frame)[:-4])
     clip.records.append(StoredRecord(header, at, digest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from agent.core.consent import State
 from agent.core.errors import NotThere, Refused, Unavailable
+from agent.core.frame import Track
 from agent.core.retention import HELD_BY_ONE, HELD_IN_ALL, Limits, Room, may_hold, outlived, to_make_room
 from agent.core.timeline import Span
 from agent.store.check import Checker
+from agent.store.recording import Fragment
 from agent.store.ring import Ring
 from tests.household import NOW, SECOND, Household
 
@@ -187,4 +190,26 @@ def test_a_request_holds_no_more_than_its_share_and_is_asked_all_the_same(home: 
     assert home.ledger.held_by(home.requester.kid) == ({1, 2}, rows[0].bytes + rows[1].bytes)
     gone = home.keeper(budget).make_room(0, 1)
     assert [row.sequence for row in gone] == [3]
+    assert findings(home) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_ring_that_is_recorded_into_stays_within_its_budget(home: Household, seed: int) -> None:
+    rng = random.Random(seed)
+    budget, reserve = 12_000_000, 100_000
+    keeper = home.keeper(budget)
+    evicted = 0
+    for n in range(12):
+        clip = home.begin_clip(NOW + n * 600 * SECOND)
+        clip.add_init(Track.VIDEO, b"init of the video")
+        for second in range(rng.choice((1, 9, 14))):
+            piece = bytes(rng.choice((20_000, 400_000, 700_000)))
+            evicted += len(keeper.make_room(clip.bytes_written, len(piece), reserve))
+            clip.add(Track.VIDEO, Fragment(piece, True, second * SECOND, SECOND))
+            used = sum(path.stat().st_size for path in home.state.ring.glob("*/*.clip"))
+            assert used == home.clips.index.ended()[1] + clip.bytes_written
+            assert used <= budget
+        clip.close([(0, SECOND)], [], [])
+        assert home.clips.index.ended()[1] <= budget
+    assert evicted
     assert findings(home) == []

@@ -51,6 +51,23 @@ def test_the_owner_opens_every_record_of_a_clip_and_the_recovery_code_too(home: 
     assert manifest.ended == "closed"
 
 
+def test_blocks_asked_for_ahead_are_given_back(home: Household) -> None:
+    def unused(path: Path) -> int:
+        found = path.stat()
+        return found.st_blocks * 512 - found.st_size
+
+    closed = home.clips.ring.path(home.record_clip().sequence)
+    cut = home.begin_clip(NOW + 60 * SECOND)
+    cut.add_init(Track.VIDEO, b"init of the video")
+    path = home.clips.ring.path(cut.row.sequence)
+    assert 3 * 1024**2 < unused(path) < 5 * 1024**2
+    cut.abandon()
+    home.clips.recover()
+    assert unused(closed) < 8192
+    assert unused(path) < 8192
+    assert findings(home) == []
+
+
 def test_a_clip_names_the_manifest_before_it(home: Household) -> None:
     rows = [home.record_clip(NOW + n * 60 * SECOND) for n in range(3)]
     assert [row.sequence for row in rows] == [1, 2, 3]

@@ -48,7 +48,9 @@ def a_record(
 ) -> tuple[ClipKeys, bytes]:
     keys = ClipKeys(CLIP_KEY, header_hash(b"header"))
     header = RecordHeader(keys.header_hash, track, FLAG_KEY, index, 5, 7, len(text) + TAG_BYTES)
-    return keys, seal_record(keys, header, text)
+    record = bytearray(header.total_bytes)
+    seal_record(keys, header, text, memoryview(record))
+    return keys, bytes(record)
 
 
 def test_a_record_opens_under_its_own_key_only() -> None:
@@ -139,4 +141,4 @@ def test_an_oversize_fragment_is_refused() -> None:
     text = bytes(16 * 1024 * 1024)
     header = RecordHeader(keys.header_hash, Track.VIDEO, 0, 1, 0, 0, len(text) + TAG_BYTES)
     with pytest.raises(BadInput, match="at most"):
-        seal_record(keys, header, text)
+        seal_record(keys, header, text, memoryview(bytearray(header.total_bytes)))
