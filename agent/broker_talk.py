@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from agent.adapters.broker import BrokerAddress, BrokerSession, Inbound
+from agent.adapters.broker import BrokerAddress, BrokerSession, Inbound, SessionState
 from agent.config import Broker
 from agent.core.errors import Unavailable
 from agent.core.topics import read_transfer_topic
@@ -51,11 +51,11 @@ class BrokerTalk:
         async with BrokerSession(address) as session:
             self._session = session
             await session.subscribe(requests, *self._listening)
-            state, connections = session.state, 0
+            state, connections, told = session.state, 0, ""
             while True:
                 messages = await session.receive(timeout_s=5)
                 if session.connections != connections:
-                    connections = session.connections
+                    connections, told = session.connections, ""
                     sending.on_connected()
                 for message in messages:
                     try:
@@ -66,6 +66,9 @@ class BrokerTalk:
                     except Unavailable as e:
                         # Unanswered, as by a doorbell that is off: a requester asks again, or takes silence for a no.
                         log.error("a message was let go by: %s", e)
+                if session.state is SessionState.CONNECTING and session.complaint != told:
+                    told = session.complaint
+                    log.warning("%s", told)
                 if session.state is not state:
                     state = session.state
                     self._bulletin.tell("status")

@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
 
 from agent.core.errors import BadInput, Unavailable
 
@@ -46,6 +47,7 @@ MAX_PACKET_BYTES = 1024 * 1024  # MQTT allows 256 MiB, and paho takes a packet w
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _SUBSCRIPTION_REFUSED = 0x80
+_UNTOLD = "no answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class BrokerSession:
         self._waiting: set[asyncio.Timeout] = set()
         self._connected = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._trouble = "no answer"
+        self._trouble = _UNTOLD
         self.state = SessionState.OFF
         self.connections = 0
 
@@ -176,6 +178,14 @@ class BrokerSession:
     def dropped(self) -> int:
         """Messages thrown away because they were too large or nobody took them in time."""
         return self._inbox.dropped
+
+    @property
+    def complaint(self) -> str:
+        """Why there is no connection, as far as it is known, in one sentence."""
+        return (
+            f"no connection to the MQTT broker at {self._address} ({self._trouble}); "
+            "check that it runs and that the address is right"
+        )
 
     async def __aenter__(self) -> Self:
         self.state = SessionState.CONNECTING
@@ -197,7 +207,7 @@ class BrokerSession:
         try:
             await asyncio.wait_for(self._connected.wait(), timeout_s)
         except TimeoutError as e:
-            raise Unavailable(self._sentence()) from e
+            raise Unavailable(self.complaint) from e
 
     async def subscribe(self, *filters: str, qos: int = 1) -> None:
         """Subscribe now, if connected, and after every reconnect."""
@@ -217,7 +227,7 @@ class BrokerSession:
     async def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
         """Send one message; waits until it is on its way (QoS 0) or the broker has it (QoS 1). Unavailable if not."""
         if self._client is None:
-            raise Unavailable(self._sentence())
+            raise Unavailable(self.complaint)
         async with self._while_connected("sending"):
             await self._client.publish(topic, payload, qos=qos, retain=retain, timeout=math.inf)
 
@@ -257,8 +267,9 @@ class BrokerSession:
             try:
                 await self._one_connection()
             except aiomqtt.MqttError as e:
-                self._trouble = _plain(e)
-                log.info("broker at %s: %s", self._address, self._trouble)
+                if (trouble := _plain(e)) != self._trouble:
+                    log.info("broker at %s: %s", self._address, trouble)
+                    self._trouble = trouble
             finally:
                 self._client = None
                 self._connected.clear()
@@ -289,12 +300,14 @@ class BrokerSession:
         )
         client.pending_calls_threshold = MAX_WAITING_MESSAGES
         _refuse_giants(client._client)
+        _notice_refusal(client)
         async with client:
             subscribed: set[str] = set()
             while new := [f for f in self._filters if f not in subscribed]:  # more may be wanted while we wait
                 await self._subscribe_all(client, new)
                 subscribed.update(new)
             self._client = client
+            self._trouble = _UNTOLD
             self.connections += 1
             self.state = SessionState.CONNECTED
             self._connected.set()
@@ -307,12 +320,6 @@ class BrokerSession:
         for name, code in zip(filters, granted, strict=True):
             if code == _SUBSCRIPTION_REFUSED:
                 raise aiomqtt.MqttError(f"the broker does not let us subscribe to {name}")
-
-    def _sentence(self) -> str:
-        return (
-            f"no connection to the MQTT broker at {self._address} ({self._trouble}); "
-            "check that it runs and that the address is right"
-        )
 
 
 def _refuse_giants(client: paho.Client) -> None:
@@ -331,6 +338,39 @@ def _refuse_giants(client: paho.Client) -> None:
     client._sock_recv = bounded  # type: ignore[assignment]
 
 
+def _notice_refusal(client: aiomqtt.Client) -> None:
+    """Fail at once, and say why, when the connection ends before MQTT has begun on it.
+
+    aiomqtt waits its full time for an answer then, and paho keeps to itself that the broker did not take our version.
+    """
+    inner, loop, answered = client._client, asyncio.get_running_loop(), False
+    handle_connack, on_disconnect = inner._handle_connack, inner.on_disconnect
+    assert on_disconnect is not None
+
+    def answer() -> MQTTErrorCode:
+        nonlocal answered
+        answered = True
+        return handle_connack()
+
+    def fail() -> None:
+        if client._connected.done():
+            return
+        why = (
+            "it takes no MQTT 3.1.1 connection without a client id"
+            if answered
+            else "it ended the connection; perhaps it wants mqtts:// or mqtt://"
+        )
+        client._connected.set_exception(aiomqtt.MqttError(why))
+        client._connected.exception()  # it may be that nobody waits any more
+
+    def ended(*details: Any) -> None:
+        loop.call_soon_threadsafe(fail)  # while connecting paho runs in a thread
+        on_disconnect(*details)
+
+    inner._handle_connack = answer  # type: ignore[method-assign]
+    inner.on_disconnect = ended
+
+
 def _tls(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
@@ -344,8 +384,8 @@ def _tls(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) ->
 
 
 def _plain(error: aiomqtt.MqttError) -> str:
-    """What went wrong without Python's decorations."""
+    """What went wrong without the libraries' decorations."""
     text = str(error)
-    if text.startswith("[Errno") and "] " in text:
+    if text.startswith(("[Errno", "[code:")) and "] " in text:
         text = text.split("] ", 1)[1]
     return text.strip().rstrip(".") or "no answer"

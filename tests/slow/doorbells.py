@@ -76,6 +76,14 @@ class Neighbourhood:
         link = self.command("pair")["url"]
         doorward_json("owner", "pair", link, "--identity", self.owner, "--device", self.url)
 
+    def pair_before_recording(self) -> None:
+        """Pair while the doorbell waits with an empty camera, so that every clip is sealed to the owner."""
+        config = self.config.read_text()
+        self.config.write_text(config.replace(f'replay = ["{self.footage}"]', "replay = []"))
+        with self.running():
+            self.pair()
+        self.config.write_text(config)
+
     def own(self, *arguments: str | Path) -> Any:
         """A command of the owner's, its JSON."""
         return doorward_json("owner", *arguments, "--identity", self.owner)
@@ -101,12 +109,20 @@ class Neighbourhood:
         rows = until(lambda: self.own("requests"), lambda found: any(row["id"] == request for row in found))
         return next(row for row in rows if row["id"] == request)
 
+    def _receive(self) -> list[str | Path]:
+        return [
+            "--json", "requester", "receive", "--identity", self.requester, "--broker", self.broker,
+            "--out", self.out, *self.proof,
+        ]  # fmt: skip
+
     def receive(self, seconds: float) -> subprocess.CompletedProcess[str]:
         """The requester fetches what is offered."""
-        return doorward(
-            "--json", "requester", "receive", "--identity", self.requester, "--broker", self.broker,
-            "--out", self.out, "--for", str(seconds), *self.proof,
-        )  # fmt: skip
+        return doorward(*self._receive(), "--for", str(seconds))
+
+    def receiving(self) -> subprocess.Popen[bytes]:
+        """The requester fetches what is offered until it is interrupted."""
+        with (self.root / "requester.log").open("ab") as log:
+            return subprocess.Popen([sys.executable, "-m", "agent", *self._receive()], stdout=log, stderr=log)
 
     def received(self, seconds: float = 15) -> list[Path]:
         """Complete, verified folders after fetching for so long."""

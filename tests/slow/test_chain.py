@@ -21,17 +21,8 @@ def street(tmp_path: Path, mosquitto: str, scene: Path) -> Neighbourhood:
     return Neighbourhood(tmp_path, mosquitto, scene)
 
 
-def paired_before_recording(street: Neighbourhood) -> None:
-    """Pair while the doorbell waits with an empty camera, so that every clip is sealed to the owner."""
-    config = street.config.read_text()
-    street.config.write_text(config.replace(f'replay = ["{street.footage}"]', "replay = []"))
-    with street.running():
-        street.pair()
-    street.config.write_text(config)
-
-
 def test_a_part_of_one_clip_is_shared_and_nothing_else(street: Neighbourhood, scene: Path) -> None:
-    paired_before_recording(street)
+    street.pair_before_recording()
     with street.running():
         clips = street.wait_for_clips(2)
         request = street.ask()
@@ -69,7 +60,7 @@ def test_a_part_of_one_clip_is_shared_and_nothing_else(street: Neighbourhood, sc
 def test_sound_leaves_with_a_yes_for_sound_only(tmp_path: Path, mosquitto: str, sound: bool) -> None:
     street = Neighbourhood(tmp_path, mosquitto, make_clapper(tmp_path / "clapper.mp4", 24))
     street.config.write_text(street.config.read_text() + "[audio]\nrecord = true\n")
-    paired_before_recording(street)
+    street.pair_before_recording()
     with street.running():
         (clip,) = street.wait_for_clips(1)
         request = street.ask()
@@ -92,7 +83,7 @@ def test_sound_leaves_with_a_yes_for_sound_only(tmp_path: Path, mosquitto: str, 
 
 
 def test_hold_undo_and_decline_send_nothing(street: Neighbourhood) -> None:
-    paired_before_recording(street)
+    street.pair_before_recording()
     street.config.write_text(street.config.read_text().replace("undo_s = 0.5", "undo_s = 4.0"))
     with street.running():
         street.wait_for_clips()
@@ -111,7 +102,7 @@ def test_hold_undo_and_decline_send_nothing(street: Neighbourhood) -> None:
 
 
 def test_a_killed_doorbell_finishes_the_transfer_after_its_restart(street: Neighbourhood) -> None:
-    paired_before_recording(street)
+    street.pair_before_recording()
     with street.running() as process:
         street.wait_for_clips(2)
         request = street.ask()

@@ -13,7 +13,6 @@ import pytest
 
 from tests.slow.conftest import doorward, doorward_json, is_run_of, packet_hashes
 from tests.slow.doorbells import Neighbourhood
-from tests.slow.test_chain import paired_before_recording
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +80,7 @@ def test_the_recovery_code_alone_opens_everything(
     street: Neighbourhood, tmp_path: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_of(street, monkeypatch, tmp_path)
-    paired_before_recording(street)
+    street.pair_before_recording()
     street.owner.unlink()  # the computer is gone; the code on paper is left
     with street.running():
         clip = street.wait_for_clips(2)[0]["id"]

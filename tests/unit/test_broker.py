@@ -153,17 +153,36 @@ async def test_a_broker_that_is_not_there_is_one_sentence() -> None:
     assert "\n" not in text
 
 
-async def test_a_peer_that_speaks_no_mqtt_neither_hangs_nor_breaks_the_session() -> None:
-    async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "it ended the connection; perhaps it wants mqtts"),
+        (b"", "it ended the connection; perhaps it wants mqtts"),
+        (b"\x20\x02\x00\x01", r"takes no MQTT 3\.1\.1"),  # this version is not spoken here
+        (b"\x20\x03\x00\x84\x00", r"takes no MQTT 3\.1\.1"),  # the same in the words of MQTT 5
+        (b"\x20\x02\x00\x02", "without a client id"),
+        (b"\x20\x02\x00\x05", r"\(Not authorized\)"),
+    ],
+)
+async def test_a_broker_that_takes_no_such_connection_is_told_at_once_and_in_one_sentence(
+    answer: bytes, says: str
+) -> None:
+    asked = 0
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.read(1000)
+        writer.write(answer)
         writer.close()
 
-    server = await asyncio.start_server(rude, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        async with BrokerSession(BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")) as session:
-            with pytest.raises(Unavailable):
-                await session.connected(0.5)
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server, BrokerSession(BrokerAddress.parse(mqtt_url(server))) as session:
+        with pytest.raises(Unavailable, match=says) as unavailable:
+            await session.connected(0.7)
+        assert "\n" not in str(unavailable.value)
+        assert session.complaint == str(unavailable.value)
+        assert 2 <= asked <= 6, "it tries again, ever more slowly"
 
 
 async def test_a_giant_packet_breaks_the_connection_before_it_takes_memory() -> None:
