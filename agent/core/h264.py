@@ -164,25 +164,23 @@ class _Bits:
 
     def __init__(self, unit: bytes) -> None:
         # The byte 3 after two zeros only keeps the payload from looking like a start code (7.4.1).
-        self._data = unit.replace(b"\x00\x00\x03", b"\x00\x00")
-        self._at = 0
+        payload = unit.replace(b"\x00\x00\x03", b"\x00\x00")
+        self._rest = int.from_bytes(payload, "big")
+        self._left = 8 * len(payload)
 
     def u(self, count: int) -> int:
-        value = 0
-        for _ in range(count):
-            if self._at >= 8 * len(self._data):
-                raise BadInput("An H.264 parameter set of the footage is cut off; convert the file anew.")
-            value = value << 1 | self._data[self._at >> 3] >> (7 - (self._at & 7)) & 1
-            self._at += 1
+        self._left -= count
+        if self._left < 0:
+            raise BadInput("An H.264 parameter set of the footage is cut off; convert the file anew.")
+        value = self._rest >> self._left
+        self._rest -= value << self._left
         return value
 
     def ue(self) -> int:
-        zeros = 0
-        while not self.u(1):
-            zeros += 1
-            if zeros > _MAX_EXP_GOLOMB_BITS:
-                raise BadInput("An H.264 parameter set of the footage is damaged; convert the file anew.")
-        return (1 << zeros) - 1 + self.u(zeros)
+        zeros = self._left - self._rest.bit_length()
+        if zeros > _MAX_EXP_GOLOMB_BITS:
+            raise BadInput("An H.264 parameter set of the footage is damaged; convert the file anew.")
+        return self.u(2 * zeros + 1) - 1
 
     def se(self) -> int:
         code = self.ue()
