@@ -25,6 +25,7 @@ from agent.core.timeline import parse_span
 from agent.requester import folder as names
 from agent.requester import key_file
 from agent.requester.asking import CONNECT_S, Question, ask, read_area, withdraw
+from agent.requester.credentials import write_copies
 from agent.requester.evidence import Check, Evidence
 from agent.requester.folder import TransferFolder
 from agent.requester.opening import verify_folder
@@ -192,6 +193,34 @@ def verify(context: click.Context, folder: Path) -> int:
     }
     report(options(context), document, lambda console: _tell_checks(console, found))
     return 0 if found.verified else 1
+
+
+@requester.command("c2pa")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@_identity
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="[default: beside it, FOLDER-c2pa]",
+)
+@click.pass_context
+def c2pa_command(context: click.Context, folder: Path, identity_path: Path, out: Path | None) -> None:
+    """Copy a verified folder's films with C2PA content credentials, for programs that show those.
+
+    The requester signs for them; the certificate is of its own making, so such programs call the signer unknown.
+    """
+    evidence = TransferFolder(folder.resolve())
+    identity = key_file.load(identity_path)
+    target = out or evidence.path.with_name(f"{evidence.path.name}-c2pa")
+    copies = write_copies(evidence, verify_folder(evidence), identity, target, utc_ns())
+
+    def human(console: Console) -> None:
+        for copy in copies:
+            console.print(escape(str(copy)))
+        console.print("Signed with a certificate of your own making, which chains to no authority.")
+
+    report(options(context), {"copies": [str(copy) for copy in copies]}, human)
 
 
 async def _receive(

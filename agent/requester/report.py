@@ -281,6 +281,9 @@ def _proof(found: Evidence) -> str:
         "<li>Whose home it is, and whose hand made the owner's signature, are not in these files. Compare the keys "
         "below with those the home's doorbell shows.</li>"
         "<li>The times are the doorbell's own; each film says how its clock was set.</li>"
+        "<li>Copies called <code>…-c2pa.mp4</code>, where the requester made some, are for programs that show content "
+        "credentials. The requester signs for those, with a certificate of its own making that chains to no authority; "
+        "nothing on this page depends on them.</li>"
         "<li>Anyone can repeat every check without a key and without a network: "
         "<code>doorward requester verify FOLDER</code>.</li></ul></section>\n"
     )
