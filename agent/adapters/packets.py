@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 import av.container
 import av.error
 from av.audio.stream import AudioStream
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from agent.adapters.footage import disk_fails
@@ -24,6 +26,17 @@ from agent.core.errors import Unavailable
 _MAX_STUMBLES: Final = 100
 
 PacketReader: TypeAlias = "Callable[[av.container.InputContainer, VideoStream], Iterator[Packet[VideoStream]]]"
+
+
+class VideoTrack(Protocol):
+    """What is known of a track of pictures: the decoder for it, and pictures a second as far as anybody says."""
+
+    @property
+    def codec_context(self) -> VideoCodecContext: ...
+    @property
+    def average_rate(self) -> Fraction | None: ...
+    @property
+    def guessed_rate(self) -> Fraction | None: ...
 
 
 def read_packets(

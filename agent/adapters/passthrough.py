@@ -7,18 +7,17 @@ decoded is left out and reported as a gap. Never encodes, never repairs a pictur
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import av
-import av.container
 import av.error
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from agent.adapters.luma import LumaSampler
-from agent.adapters.packets import PacketReader, read_packets
+from agent.adapters.packets import VideoTrack
 from agent.adapters.times import PacketClock, Times
 from agent.core import h264
 from agent.core.errors import BadInput
@@ -76,24 +75,23 @@ class _Step:
 
 
 class PassThrough:
-    """The items of one opened H.264 file."""
+    """The items of the `packets` of one opened file or camera of H.264. `container`: libav's name of its kind."""
 
     def __init__(
         self,
-        container: av.container.InputContainer,
-        track: VideoStream,
+        packets: Iterable[Packet[VideoStream]],
+        track: VideoTrack,
         clock: PacketClock,
         sampler: LumaSampler,
-        read: PacketReader = read_packets,
+        container: str = "",
     ) -> None:
-        self._container = container
-        self._read = read
+        self._packets = packets
         self._track = track
         self._clock = clock
         self._sampler = sampler
         self._packing = Packing(track.codec_context.extradata or b"", clock.timescale)
         # These containers tell when a packet is decoded at best; when it is shown the decoder finds out.
-        self._times_from_decoder = container.format.name in _WITHOUT_PRESENTATION_TIMES
+        self._times_from_decoder = container in _WITHOUT_PRESENTATION_TIMES
         self._depth = int(track.codec_context.reorder_depth)
         self._last_dts: int | None = None
         self._losses = _Losses()
@@ -149,7 +147,7 @@ class PassThrough:
         return unit.times
 
     def _steps(self) -> Iterator[_Step]:
-        for packet in self._read(self._container, self._track):
+        for packet in self._packets:
             unit = self._unit(packet)
             if not self._times_from_decoder:
                 times = self._stamped(unit)

@@ -97,9 +97,9 @@ class ReplaySource:
         seen = False
         read = partial(read_packets, sound=tap)
         if context.name == "h264" and not self._masks:
-            items = PassThrough(container, track, clock, sampler, read).items()
+            items = PassThrough(read(container, track), track, clock, sampler, container.format.name).items()
         else:
-            items = Transcoder(container, track, clock, sampler, read, masks=self._masks).items()
+            items = Transcoder(read(container, track), track, clock, sampler, masks=self._masks).items()
         for item in items:
             if isinstance(item, VideoFormat):
                 if item == self._format:

@@ -106,13 +106,12 @@ class StreamSource:
         heard = sound_track(container) if self._sound else None
         reader.sound = SoundTap(heard, clock) if heard is not None else None
         sampler = LumaSampler(self._luma_width, self._luma_rate_hz)
+        packets = reader.packets(container, track)
         try:
             if context.name == "h264" and not self._masks:
-                items = PassThrough(container, track, clock, sampler, reader.packets).items()
+                items = PassThrough(packets, track, clock, sampler, container.format.name).items()
             else:
-                items = Transcoder(
-                    container, track, clock, sampler, reader.packets, live=True, masks=self._masks
-                ).items()
+                items = Transcoder(packets, track, clock, sampler, live=True, masks=self._masks).items()
             for item in self._continued(items, clock):
                 yield item
                 if reader.sound is not None:

@@ -9,14 +9,13 @@ are those of the file's pictures. A stretch the decoder cannot read is a gap.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 import av
 import av.codec
-import av.container
 import av.error
 import numpy as np
 from av.codec.context import Flags
@@ -25,7 +24,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from agent.adapters.luma import LumaSampler
-from agent.adapters.packets import PacketReader, read_packets
+from agent.adapters.packets import VideoTrack
 from agent.adapters.times import PacketClock
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import SECOND_NS
@@ -48,24 +47,22 @@ class _InFlight:
 
 
 class Transcoder:
-    """The items of one opened file or camera of any codec that can be decoded here.
+    """The items of the `packets` of one opened file or camera, of any codec that can be decoded here.
 
     `live`: nothing is held back. `masks` are painted into every picture before anything else sees it.
     """
 
     def __init__(
         self,
-        container: av.container.InputContainer,
-        track: VideoStream,
+        packets: Iterable[Packet[VideoStream]],
+        track: VideoTrack,
         clock: PacketClock,
         sampler: LumaSampler,
-        read: PacketReader = read_packets,
         *,
         live: bool = False,
         masks: tuple[Mask, ...] = (),
     ) -> None:
-        self._container = container
-        self._read = read
+        self._packets = packets
         self._live = live
         self._masks = masks
         self._painter: tuple[tuple[int, int], MaskPainter] | None = None
@@ -80,7 +77,7 @@ class Transcoder:
 
     def items(self) -> Iterator[SourceItem]:
         """Formats, packets, brightness planes and gaps, in the order a recorder needs them."""
-        for packet in self._read(self._container, self._track):
+        for packet in self._packets:
             yield from self._take(packet)
         yield from self._take(None)
         yield from self._finish()
