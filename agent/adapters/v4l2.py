@@ -1,0 +1,236 @@
+"""A webcam by the kernel's own interface (V4L2): opened, set up, read picture by picture, closed.
+
+Owns the ioctls and the wording of what can be wrong with a device. Never waits longer than it is told to, because
+`select` waits and the reading itself never does; that is why libavdevice, whose reading waits for ever, is not used.
+Never decodes. Source: the Linux media API, "Streaming I/O (Memory Mapping)"; linux/videodev2.h on 64 bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import select
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.adapters import clock
+from agent.core.errors import BadInput, Unavailable
+
+ADDRESS: Final = "usb"
+_DEVICES: Final = Path("/dev")
+# ioctl numbers: direction, size of the structure, 'V', number.
+_QUERYCAP: Final = 0x80685600
+_ENUM_FMT: Final = 0xC0405602
+_S_FMT: Final = 0xC0D05605
+_REQBUFS: Final = 0xC0145608
+_QUERYBUF: Final = 0xC0585609
+_QBUF: Final = 0xC058560F
+_DQBUF: Final = 0xC0585611
+_STREAMON: Final = 0x40045612
+_STREAMOFF: Final = 0x40045613
+_S_PARM: Final = 0xC0CC5616
+_CAPTURE: Final = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE, and V4L2_CAP_VIDEO_CAPTURE
+_MMAP: Final = 1  # V4L2_MEMORY_MMAP
+_CAN_STREAM: Final = 0x04000000
+_HAS_DEVICE_CAPS: Final = 0x80000000
+_DAMAGED: Final = 0x0040  # V4L2_BUF_FLAG_ERROR
+_CLOCK_MASK: Final = 0xE000  # V4L2_BUF_FLAG_TIMESTAMP_MASK
+_MONOTONIC: Final = 0x2000
+_BUFFERS: Final = 4
+_MOST_FORMATS: Final = 64
+_MAX_SIDE: Final = 16384
+_BUFFER: Final = struct.Struct("@IIIII4xqq16xIIQI12x")  # struct v4l2_buffer
+# What a webcam may send, best first: encoded already, small enough for the cable, as it is.
+_KINDS: Final = {b"H264": "h264", b"MJPG": "mjpeg", b"JPEG": "mjpeg", b"YUYV": "yuyv422"}
+
+
+@dataclass(frozen=True, slots=True)
+class CameraMode:
+    """What the camera was set to: "h264", "mjpeg" or "yuyv422", its size in pixels, pictures a second."""
+
+    kind: str
+    width: int
+    height: int
+    fps: float
+
+
+@dataclass(frozen=True, slots=True)
+class RawPicture:
+    """One picture as the camera sent it, and when it was taken (boot clock)."""
+
+    data: bytes
+    time_ns: int
+
+
+def parse_usb_address(url: str) -> str | None:
+    """`url` where it is "usb" or a device file; None where it names another kind of camera."""
+    if url == ADDRESS or (url.startswith("/dev/") and "\0" not in url):
+        return url
+    return None
+
+
+class Webcam:
+    """An opened camera that sends pictures. `wanted`: size and rate as near as the camera can.
+
+    Unavailable, saying what to do, where it is not there, refuses or goes away; BadInput where it is no camera.
+    """
+
+    def __init__(self, address: str, wanted: tuple[int, int, int], *, prefer_encoded: bool = True) -> None:
+        self._path = _first_usb_camera() if address == ADDRESS else address
+        self._maps: list[mmap.mmap] = []
+        with self._explained():
+            self._fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            with self._explained():
+                self.mode = self._set_up(wanted, prefer_encoded)
+                self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, timeout_s: float) -> RawPicture | None:
+        """The next picture; None where none came in time or the one that came was damaged."""
+        with self._explained():
+            if not select.select([self._fd], [], [], timeout_s)[0]:
+                return None
+            wanted = bytearray(_BUFFER.pack(0, _CAPTURE, 0, 0, 0, 0, 0, 0, _MMAP, 0, 0))
+            try:
+                fcntl.ioctl(self._fd, _DQBUF, wanted)
+            except BlockingIOError:
+                return None
+            index, _, used, flags, _, seconds, micros, *_ = _BUFFER.unpack(wanted)
+            whole = not flags & _DAMAGED and 0 < used <= len(self._maps[index])
+            data = self._maps[index][:used] if whole else b""
+            fcntl.ioctl(self._fd, _QBUF, wanted)
+        now_ns = clock.boot_ns()
+        taken_ns = now_ns
+        if flags & _CLOCK_MASK == _MONOTONIC:
+            age_ns = time.monotonic_ns() - (seconds * 1_000_000 + micros) * 1000
+            # A driver that says when may be wrong; a picture is never older than the wait for it.
+            taken_ns = now_ns - age_ns if 0 <= age_ns < 1_000_000_000 else now_ns
+        return RawPicture(data, taken_ns) if data else None
+
+    def close(self) -> None:
+        """Stop and let go. A camera that is gone already is no error."""
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._fd, _STREAMOFF, struct.pack("@I", _CAPTURE))
+        for mapped in self._maps:
+            mapped.close()
+        self._maps = []
+        os.close(self._fd)
+
+    def _set_up(self, wanted: tuple[int, int, int], prefer_encoded: bool) -> CameraMode:
+        _, usable = _capabilities(self._fd)
+        if not usable:
+            raise BadInput(f"{self._path} is no camera; {_LIST}.")
+        offered = _formats(self._fd)
+        codes = [code for code in _KINDS if code in offered]
+        if not prefer_encoded:
+            codes.sort(key=lambda code: _KINDS[code] == "h264")
+        if not codes:
+            raise BadInput(f"{self._path} sends pictures in no way Doorward knows (H.264, MJPEG, YUYV); {_LIST}.")
+        width, height, fps = wanted
+        setting = bytearray(208)
+        struct.pack_into("@IxxxxII4s", setting, 0, _CAPTURE, width, height, codes[0])
+        fcntl.ioctl(self._fd, _S_FMT, setting)
+        width, height, code = struct.unpack_from("@II4s", setting, 8)
+        if code not in _KINDS or not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
+            raise BadInput(f"{self._path} cannot be set to pictures Doorward can use; {_LIST}.")
+        return CameraMode(_KINDS[code], width, height, self._set_rate(fps))
+
+    def _set_rate(self, fps: int) -> float:
+        setting = bytearray(204)
+        struct.pack_into("@IIIII", setting, 0, _CAPTURE, 0, 0, 1, fps)
+        try:
+            fcntl.ioctl(self._fd, _S_PARM, setting)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTTY):
+                raise
+            return float(fps)  # a camera with one rate of its own need not take the question
+        seconds, pictures = struct.unpack_from("@II", setting, 12)
+        rate = pictures / seconds if seconds else 0.0
+        return rate if 1 <= rate <= 1000 else float(fps)
+
+    def _start(self) -> None:
+        asked = bytearray(struct.pack("@IIIII", _BUFFERS, _CAPTURE, _MMAP, 0, 0))
+        fcntl.ioctl(self._fd, _REQBUFS, asked)
+        for index in range(struct.unpack_from("@I", asked)[0]):
+            buffer = bytearray(_BUFFER.pack(index, _CAPTURE, 0, 0, 0, 0, 0, 0, _MMAP, 0, 0))
+            fcntl.ioctl(self._fd, _QUERYBUF, buffer)
+            offset, length = _BUFFER.unpack(buffer)[-2:]
+            self._maps.append(mmap.mmap(self._fd, length, prot=mmap.PROT_READ | mmap.PROT_WRITE, offset=offset))
+            fcntl.ioctl(self._fd, _QBUF, buffer)
+        fcntl.ioctl(self._fd, _STREAMON, struct.pack("@I", _CAPTURE))
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unavailable(_WORDS.get(error.errno or 0, _OTHER).format(self._path, error.strerror)) from error
+
+
+_LIST: Final = "'v4l2-ctl --list-devices' (package v4l-utils) says which cameras there are"
+_OTHER: Final = "The camera {0} fails ({1}); pull its plug, put it back, and try another socket or cable."
+_GONE: Final = "There is no camera {0}; see whether its plug sits; " + _LIST + "."
+_WORDS: Final = {
+    errno.ENOENT: _GONE,
+    errno.ENODEV: _GONE,
+    errno.ENXIO: _GONE,
+    errno.EACCES: "The camera {0} may not be used by this user; put it into the group video "
+    "('sudo usermod -aG video NAME') and log in anew.",
+    errno.EBUSY: "The camera {0} is used by another program; end that one first.",
+    errno.ENOTTY: "{0} is no camera; " + _LIST + ".",
+    errno.ENOSPC: "The USB bus has no room for the camera {0}; put it into another socket, or lower camera.width.",
+}
+
+
+def _first_usb_camera() -> str:
+    """The lowest device file of a camera on USB that sends pictures we can use."""
+    found = sorted(_DEVICES.glob("video[0-9]*"), key=lambda path: (len(path.name), path.name))
+    for path in found:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue  # another kind of device, or one of another user: named by its file it says why
+        try:
+            bus, usable = _capabilities(fd)
+            if usable and bus.startswith(b"usb-") and not _formats(fd).isdisjoint(_KINDS):
+                return str(path)
+        except OSError:
+            continue
+        finally:
+            os.close(fd)
+    raise Unavailable(f"No USB camera that this user may use was found; see whether its plug sits; {_LIST}.")
+
+
+def _capabilities(fd: int) -> tuple[bytes, bool]:
+    """Where the device sits, and whether it is a camera that streams."""
+    said = bytearray(104)
+    fcntl.ioctl(fd, _QUERYCAP, said)
+    all_caps, device_caps = struct.unpack_from("@II", said, 84)
+    caps = device_caps if all_caps & _HAS_DEVICE_CAPS else all_caps
+    return bytes(said[48:80]).rstrip(b"\0"), bool(caps & _CAPTURE) and bool(caps & _CAN_STREAM)
+
+
+def _formats(fd: int) -> set[bytes]:
+    """The four letters of each way the camera can send pictures."""
+    found = set()
+    for index in range(_MOST_FORMATS):
+        asked = bytearray(64)
+        struct.pack_into("@II", asked, 0, index, _CAPTURE)
+        try:
+            fcntl.ioctl(fd, _ENUM_FMT, asked)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            break  # that was the last
+        found.add(bytes(asked[44:48]))
+    return found
