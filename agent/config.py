@@ -43,7 +43,7 @@ class CameraMask(_Section, frozen=True):
 class Camera(_Section, frozen=True):
     """Where video comes from: a live camera, or files to replay, one after the other; and what it must not see.
 
-    Size, rate and bits are those of a Pi's own camera.
+    Size, rate and bits are those of a Pi's own camera, or of one on USB.
     """
 
     url: str = ""

@@ -44,7 +44,7 @@ class CameraAddress:
     @classmethod
     def parse(cls, url: str) -> CameraAddress:
         """From `rtsp://user:password@host:port/path`; BadInput for anything else."""
-        wanted = "write it like rtsp://user:password@host/path"
+        wanted = 'write it like rtsp://user:password@host/path, or "pi", or "usb"'
         if len(url) > _MAX_ADDRESS or re.search(r"[\x00-\x20\x7f]", url):
             raise BadInput(f"The camera's address is too long or has spaces in it; {wanted}.")
         try:

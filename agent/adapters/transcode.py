@@ -33,7 +33,22 @@ from agent.core.masks import Mask, MaskPainter
 from agent.core.packing import Packing
 
 _PIXELS: Final = "yuv420p"  # what every browser plays
-_OPTIONS: Final = {"preset": "veryfast", "crf": "20", "forced-idr": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How hard x264 works (its preset, on how many threads; 0: as many as the decoder), how good a picture it aims at
+    (its constant rate factor), and the most it may take for that, in kilobits a second (0: what it takes)."""
+
+    preset: str = "veryfast"
+    crf: int = 20
+    most_kbps: int = 0
+    threads: int = 0
+
+    def options(self) -> dict[str, str]:
+        """The same in x264's words. A limit is kept within two seconds, so that a key frame fits."""
+        limit = {"maxrate": f"{self.most_kbps}k", "bufsize": f"{2 * self.most_kbps}k"} if self.most_kbps else {}
+        return {"preset": self.preset, "crf": str(self.crf), "forced-idr": "1", **limit}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +76,11 @@ class Transcoder:
         *,
         live: bool = False,
         masks: tuple[Mask, ...] = (),
+        encoding: Encoding | None = None,
     ) -> None:
         self._packets = packets
         self._live = live
+        self._encoding = encoding or Encoding()
         self._masks = masks
         self._painter: tuple[tuple[int, int], MaskPainter] | None = None
         self._track = track
@@ -96,9 +113,13 @@ class Transcoder:
                 frame = self._painted(frame)
             if self._encoder is None or not self._encoder.takes(frame):
                 yield from self._finish()
-                threads = self._track.codec_context.thread_count
-                self._encoder = _Encoder(frame, self._clock.timescale, self._rate, threads, live=self._live)
+                self._encoder = _Encoder(frame, self._clock.timescale, self._rate, self._settings())
             yield from self._encode(self._encoder, frame)
+
+    def _settings(self) -> tuple[dict[str, str], int]:
+        """x264's options, and on how many threads."""
+        options = self._encoding.options() | ({"tune": "zerolatency"} if self._live else {})
+        return options, self._encoding.threads or self._track.codec_context.thread_count
 
     def _painted(self, frame: av.VideoFrame) -> av.VideoFrame:
         """A copy: the decoder still looks at its own pictures."""
@@ -164,7 +185,9 @@ def _with_time_of(original: av.VideoFrame, frame: av.VideoFrame) -> av.VideoFram
 class _Encoder:
     """libx264 for pictures like `first`: their size, and whether black is 0 or 16."""
 
-    def __init__(self, first: av.VideoFrame, timescale: int, rate: Fraction, threads: int, *, live: bool) -> None:
+    def __init__(
+        self, first: av.VideoFrame, timescale: int, rate: Fraction, settings: tuple[dict[str, str], int]
+    ) -> None:
         self._shape = (first.width, first.height, first.color_range)
         try:
             context = av.CodecContext.create("libx264", "w")
@@ -177,9 +200,8 @@ class _Encoder:
         context.time_base = Fraction(1, SECOND_NS)
         context.framerate = rate
         context.max_b_frames = 0
-        context.thread_count = threads
+        context.options, context.thread_count = settings
         context.flags |= Flags.global_header
-        context.options = _OPTIONS | ({"tune": "zerolatency"} if live else {})
         context.open()
         self._context = context
         self._key_ns: int | None = None

@@ -1,6 +1,6 @@
 """A USB camera as a source: what it sends becomes recorded video, and silence is noticed.
 
-Owns one opening of the camera: times, decoding and encoding (`transcode`), or passing on where the camera encodes H.264
+Owns one start of the camera: times, decoding and encoding (`transcode`), or passing on where the camera encodes H.264
 itself (`passthrough`). The device is `v4l2`'s; starting anew is `patience`'s. Runs in the thread that iterates it.
 """
 
@@ -21,30 +21,47 @@ from agent.adapters import clock
 from agent.adapters.luma import LumaSampler
 from agent.adapters.passthrough import PassThrough
 from agent.adapters.times import Times
-from agent.adapters.transcode import Transcoder
+from agent.adapters.transcode import Encoding, Transcoder
 from agent.adapters.v4l2 import CameraMode, RawPicture, Webcam
 from agent.core import h264
 from agent.core.errors import BadInput, Unavailable
 from agent.core.fmp4 import MAX_RUN_BYTES, SECOND_NS
-from agent.core.frame import SourceItem
+from agent.core.frame import EncodedPacket, Gap, SourceItem
 from agent.core.masks import Mask
 
-_SILENCE_S: Final = 5.0
 _LOOK_S: Final = 0.5  # how long `stopped` may go unnoticed
+_PAUSE_NS: Final = SECOND_NS  # no camera pauses for so long: pictures are missing
 _MICROSECONDS: Final = 1_000_000
 _LUMA_WIDTH: Final = 320
 _LUMA_RATE_HZ: Final = 10.0
+# A Pi 4 has to decode and encode fifteen pictures a second of 1920×1080 with this, on what motion leaves of its cores.
+_PRESET: Final = "superfast"
+_CRF: Final = 23
+_THREADS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class UsbSettings:
-    """Which camera ("usb" or a device file), and pictures of which size, how many a second, and what is masked."""
+    """Which camera ("usb" or a device file), pictures of which size, how many a second, and what is masked.
+
+    `most_kbps` limits what is encoded here; a camera that encodes itself has a limit of its own.
+    """
 
     address: str
     width: int
     height: int
     fps: int
+    most_kbps: int
     masks: tuple[Mask, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UsbPatience:
+    """Seconds without a picture, and with pictures of which none can be recorded: H.264 may begin with its next key
+    frame only, which some cameras send every ten seconds."""
+
+    silent_s: float = 5.0
+    useless_s: float = 30.0
 
 
 class Camera(Protocol):
@@ -68,8 +85,8 @@ def open_webcam(settings: UsbSettings) -> Camera:
 class UsbSource:
     """The items of a USB camera from one start until `stopped`.
 
-    Unavailable, saying why, when it cannot be had, goes away, or sends nothing for `silence_s`; then it is closed.
-    Iterated again it starts anew; times go on rising.
+    Unavailable, saying why, when it cannot be had, goes away, or sends nothing for too long; BadInput where it is no
+    camera. Then it is closed, and another source may be begun on it: times are those of the boot clock.
     """
 
     def __init__(
@@ -77,44 +94,63 @@ class UsbSource:
         settings: UsbSettings,
         stopped: Callable[[], bool],
         *,
+        patience: UsbPatience | None = None,
         open_camera: Callable[[UsbSettings], Camera] = open_webcam,
-        silence_s: float = _SILENCE_S,
     ) -> None:
         self._settings = settings
         self._stopped = stopped
+        self._patience = patience or UsbPatience()
         self._open = open_camera
-        self._silence_s = silence_s
-        self._last_ns: int | None = None
+        self._recorded_ns = 0  # when the last packet was handed on
 
     def __iter__(self) -> Iterator[SourceItem]:
         with contextlib.closing(self._open(self._settings)) as camera:
-            track = _Track(camera.mode)
-            times = _PictureClock(camera.mode.fps, self._last_ns)
-            sampler = LumaSampler(_LUMA_WIDTH, _LUMA_RATE_HZ)
-            packets = self._packets(camera)
-            try:
-                if camera.mode.kind == "h264" and not self._settings.masks:
-                    yield from PassThrough(packets, track, times, sampler).items()
-                else:
-                    masks = self._settings.masks
-                    yield from Transcoder(packets, track, times, sampler, live=True, masks=masks).items()
-            finally:
-                self._last_ns = times.last_dts_ns
+            self._recorded_ns = clock.boot_ns()
+            yield from self._without_holes(self._items(camera))
+
+    def _items(self, camera: Camera) -> Iterator[SourceItem]:
+        times = _PictureClock(camera.mode.fps)
+        track, packets = _Track(camera.mode), self._packets(camera)
+        sampler, masks = LumaSampler(_LUMA_WIDTH, _LUMA_RATE_HZ), self._settings.masks
+        if camera.mode.kind == "h264" and not masks:
+            return PassThrough(packets, track, times, sampler).items()
+        encoding = Encoding(_PRESET, _CRF, self._settings.most_kbps, _THREADS)
+        return Transcoder(packets, track, times, sampler, live=True, masks=masks, encoding=encoding).items()
+
+    def _without_holes(self, items: Iterator[SourceItem]) -> Iterator[SourceItem]:
+        """The same items, with a gap where pictures are missing and nobody has said so."""
+        reached_ns: int | None = None
+        for item in items:
+            if isinstance(item, EncodedPacket):
+                if reached_ns is not None and item.pts_ns - reached_ns > _PAUSE_NS:
+                    yield Gap(reached_ns, item.pts_ns, "the USB camera gave no pictures for a while")
+                reached_ns = item.pts_ns + item.duration_ns
+            elif isinstance(item, Gap):
+                reached_ns = max(reached_ns or 0, item.end_ns)
+            yield item
+            if isinstance(item, EncodedPacket):
+                self._recorded_ns = clock.boot_ns()  # only now: whoever takes it may be slow
 
     def _packets(self, camera: Camera) -> Iterator[Packet[VideoStream]]:
-        arrived_ns = clock.boot_ns()
+        """Each picture the camera sends. A picture's items have been handed on when the next one is asked for."""
+        pictured_ns = clock.boot_ns()
         while not self._stopped():
             picture = camera.read(_LOOK_S)
-            if picture is None:
-                age_s = (clock.boot_ns() - arrived_ns) / SECOND_NS
-                if age_s > self._silence_s:
-                    raise Unavailable(
-                        f"The USB camera has sent nothing for {age_s:.0f} seconds; if that goes on, pull its plug and "
-                        "put it back."
-                    )
-                continue
-            arrived_ns = clock.boot_ns()
-            yield _packet(picture, camera.mode.kind)
+            if picture is not None:
+                yield _packet(picture, camera.mode.kind)
+                pictured_ns = clock.boot_ns()
+            silent_s = (clock.boot_ns() - pictured_ns) / SECOND_NS
+            if silent_s > self._patience.silent_s:
+                raise Unavailable(
+                    f"The USB camera has sent no picture for {silent_s:.0f} seconds; if that goes on, pull its plug "
+                    "and put it back."
+                )
+            useless_s = (clock.boot_ns() - self._recorded_ns) / SECOND_NS
+            if useless_s > self._patience.useless_s:
+                raise Unavailable(
+                    f"Nothing the USB camera has sent for {useless_s:.0f} seconds can be recorded; try a shorter cable "
+                    "or another socket, or a smaller camera.width."
+                )
 
 
 def _packet(picture: RawPicture, kind: str) -> Packet[VideoStream]:
@@ -145,7 +181,6 @@ class _Track:
         context.width, context.height = mode.width, mode.height
         if mode.kind == "yuyv422":
             context.pix_fmt = mode.kind
-        context.time_base = Fraction(1, _MICROSECONDS)
         context.thread_count = 1
         self.codec_context = context
 
@@ -155,10 +190,10 @@ class _PictureClock:
 
     timescale = _MICROSECONDS
 
-    def __init__(self, fps: float, after_dts_ns: int | None) -> None:
+    def __init__(self, fps: float) -> None:
         self.frame_ticks = max(1, round(_MICROSECONDS / fps))
         self.end_ns = 0
-        self.last_dts_ns = after_dts_ns
+        self.last_dts_ns: int | None = None
 
     def stamp(self, pts: int | None, dts: int, duration: int) -> Times:
         """`pts` is not looked at: a webcam has no pictures that are shown in another order."""

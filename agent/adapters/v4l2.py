@@ -1,7 +1,7 @@
 """A webcam by the kernel's own interface (V4L2): opened, set up, read picture by picture, closed.
 
 Owns the ioctls and the wording of what can be wrong with a device. Never waits longer than it is told to, because
-`select` waits and the reading itself never does; that is why libavdevice, whose reading waits for ever, is not used.
+`poll` waits and the reading itself never does; that is why libavdevice, whose reading waits for ever, is not used.
 Never decodes. Source: the Linux media API, "Streaming I/O (Memory Mapping)"; linux/videodev2.h on 64 bits.
 """
 
@@ -44,6 +44,7 @@ _DAMAGED: Final = 0x0040  # V4L2_BUF_FLAG_ERROR
 _CLOCK_MASK: Final = 0xE000  # V4L2_BUF_FLAG_TIMESTAMP_MASK
 _MONOTONIC: Final = 0x2000
 _BUFFERS: Final = 4
+_OLDEST_NS: Final = 20_000_000_000
 _MOST_FORMATS: Final = 64
 _MAX_SIDE: Final = 16384
 _BUFFER: Final = struct.Struct("@IIIII4xqq16xIIQI12x")  # struct v4l2_buffer
@@ -87,6 +88,8 @@ class Webcam:
         self._maps: list[mmap.mmap] = []
         with self._explained():
             self._fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
         try:
             with self._explained():
                 self.mode = self._set_up(wanted, prefer_encoded)
@@ -98,7 +101,7 @@ class Webcam:
     def read(self, timeout_s: float) -> RawPicture | None:
         """The next picture; None where none came in time or the one that came was damaged."""
         with self._explained():
-            if not select.select([self._fd], [], [], timeout_s)[0]:
+            if not self._poll.poll(timeout_s * 1000):
                 return None
             wanted = bytearray(_BUFFER.pack(0, _CAPTURE, 0, 0, 0, 0, 0, 0, _MMAP, 0, 0))
             try:
@@ -113,8 +116,8 @@ class Webcam:
         taken_ns = now_ns
         if flags & _CLOCK_MASK == _MONOTONIC:
             age_ns = time.monotonic_ns() - (seconds * 1_000_000 + micros) * 1000
-            # A driver that says when may be wrong; a picture is never older than the wait for it.
-            taken_ns = now_ns - age_ns if 0 <= age_ns < 1_000_000_000 else now_ns
+            # Older than the disk may keep the recorder waiting it cannot be: then the camera's driver is wrong.
+            taken_ns = now_ns - age_ns if 0 <= age_ns < _OLDEST_NS else now_ns
         return RawPicture(data, taken_ns) if data else None
 
     def close(self) -> None:
@@ -129,7 +132,7 @@ class Webcam:
     def _set_up(self, wanted: tuple[int, int, int], prefer_encoded: bool) -> CameraMode:
         _, usable = _capabilities(self._fd)
         if not usable:
-            raise BadInput(f"{self._path} is no camera; {_LIST}.")
+            raise BadInput(_NO_CAMERA.format(self._path))
         offered = _formats(self._fd)
         codes = [code for code in _KINDS if code in offered]
         if not prefer_encoded:
@@ -174,11 +177,14 @@ class Webcam:
         try:
             yield
         except OSError as error:
+            if error.errno in (errno.ENOTTY, errno.EISDIR):
+                raise BadInput(_NO_CAMERA.format(self._path)) from error
             raise Unavailable(_WORDS.get(error.errno or 0, _OTHER).format(self._path, error.strerror)) from error
 
 
 _LIST: Final = "'v4l2-ctl --list-devices' (package v4l-utils) says which cameras there are"
 _OTHER: Final = "The camera {0} fails ({1}); pull its plug, put it back, and try another socket or cable."
+_NO_CAMERA: Final = "{0} is no camera; " + _LIST + "."
 _GONE: Final = "There is no camera {0}; see whether its plug sits; " + _LIST + "."
 _WORDS: Final = {
     errno.ENOENT: _GONE,
@@ -187,19 +193,22 @@ _WORDS: Final = {
     errno.EACCES: "The camera {0} may not be used by this user; put it into the group video "
     "('sudo usermod -aG video NAME') and log in anew.",
     errno.EBUSY: "The camera {0} is used by another program; end that one first.",
-    errno.ENOTTY: "{0} is no camera; " + _LIST + ".",
     errno.ENOSPC: "The USB bus has no room for the camera {0}; put it into another socket, or lower camera.width.",
 }
 
 
 def _first_usb_camera() -> str:
     """The lowest device file of a camera on USB that sends pictures we can use."""
+    refused = None
     found = sorted(_DEVICES.glob("video[0-9]*"), key=lambda path: (len(path.name), path.name))
     for path in found:
         try:
             fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        except PermissionError:
+            refused = refused or path
+            continue
         except OSError:
-            continue  # another kind of device, or one of another user: named by its file it says why
+            continue  # gone meanwhile, or another kind of device: named by its file it says why
         try:
             bus, usable = _capabilities(fd)
             if usable and bus.startswith(b"usb-") and not _formats(fd).isdisjoint(_KINDS):
@@ -208,7 +217,9 @@ def _first_usb_camera() -> str:
             continue
         finally:
             os.close(fd)
-    raise Unavailable(f"No USB camera that this user may use was found; see whether its plug sits; {_LIST}.")
+    if refused is not None:
+        raise Unavailable(_WORDS[errno.EACCES].format(refused))
+    raise Unavailable(f"No USB camera was found; see whether its plug sits; {_LIST}.")
 
 
 def _capabilities(fd: int) -> tuple[bytes, bool]:

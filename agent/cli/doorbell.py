@@ -8,7 +8,7 @@ import faulthandler
 import os
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,22 +16,16 @@ import segno
 from rich.console import Console
 
 from agent.adapters import clock
-from agent.adapters.camera import CameraSource
-from agent.adapters.camera_device import PiCameraSettings, parse_pi_address
-from agent.adapters.patience import PatientSource
 from agent.adapters.replay import Pace, ReplaySource
-from agent.adapters.stoppable import stoppable
-from agent.adapters.stream import StreamSource
-from agent.adapters.stream_open import CameraAddress
 from agent.adapters.supervisor import journaled
 from agent.cli.output import Options, options, report
 from agent.config import Config, camera_masks
 from agent.core import identity
 from agent.core.encoding import format_time
 from agent.core.errors import Refused
-from agent.core.frame import SourceItem
 from agent.core.timeline import TimeBase, Trust
 from agent.daemon import Doorbell, Running, pinned_requesters
+from agent.live import live_source
 from agent.recorder_thread import Footage
 from agent.setup import pairing_link
 from agent.store.database import connect
@@ -63,25 +57,10 @@ def run(context: click.Context) -> None:
     asyncio.run(_run(opts, opts.config))
 
 
-def _live(config: Config) -> Footage:
-    """The camera of the configuration. BadInput where its address is none; one that is not there is waited for."""
-    camera, masks = config.camera, camera_masks(config)
-    number = parse_pi_address(camera.url)
-    if number is not None:
-        settings = PiCameraSettings(number, camera.width, camera.height, camera.fps, 1000 * camera.bitrate_kbps, masks)
-        return Footage(lambda stopped: PatientSource(lambda: CameraSource(settings, stopped), stopped), None)
-    CameraAddress.parse(camera.url)
-
-    def source(stopped: Callable[[], bool]) -> Iterator[SourceItem]:
-        return stoppable(StreamSource(camera.url, stopped, sound=config.audio.record, masks=masks), stopped)
-
-    return Footage(source, None)
-
-
 async def _run(opts: Options, config: Config) -> None:
     footage = None
     if config.camera.url:
-        footage = _live(config)
+        footage = Footage(live_source(config), None)
     elif config.camera.replay:
         source = ReplaySource(
             [Path(name) for name in config.camera.replay],
