@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from importlib import import_module
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rich.logging import RichHandler
 
 from agent import __version__
 from agent.cli.output import DEFAULT_STATE, Options
+from agent.store.ownership import hand_to_owner
 
 # Loaded when asked for: OpenCV, libav and the web server take most of a second on a desk and several on a Pi.
 _COMMANDS = {
@@ -46,7 +48,7 @@ class _Commands(click.Group):
 @click.option("--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="Configuration file.")
 @click.option(
     "--state",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),  # by the commands that read it
     default=DEFAULT_STATE,
     envvar="DOORWARD_STATE",
     help=f"State directory ({DEFAULT_STATE}).",
@@ -57,6 +59,8 @@ class _Commands(click.Group):
 def doorward(context: click.Context, config_path: Path | None, state: Path, as_json: bool, verbose: bool) -> None:
     """A doorbell camera whose owner alone can open what it recorded."""
     context.obj = Options(config_path, state, as_json)
+    if os.geteuid() == 0:
+        context.call_on_close(lambda: hand_to_owner(state))
     opts = Options(config_path, state, json=True)  # the log goes to standard error in any case
     handler = RichHandler(console=opts.console, show_path=False, rich_tracebacks=False)
     level = logging.INFO if verbose else logging.WARNING

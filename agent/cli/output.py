@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the answer is no; 2 bad usage or bad input; 3 something ne
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +27,16 @@ class Options:
     """What stands before the command: `--config`, `--state`, `--json`."""
 
     config_path: Path | None
-    state: Path
+    state_path: Path
     json: bool
+
+    @property
+    def state(self) -> Path:
+        """The state directory. Unavailable where it is another user's, as a service's is."""
+        path = self.state_path
+        if os.path.exists(path) and not os.access(path, os.R_OK | os.X_OK):
+            raise Unavailable(f"{path} is not yours to read; put 'sudo' before the command")
+        return path
 
     @property
     def config(self) -> Config:
