@@ -27,8 +27,8 @@ _LUMA_WIDTH: Final = 320
 _LUMA_RATE_HZ: Final = 10
 _CODEC: Final = Path("/dev/video11")  # the H.264 encoder of a Pi 4 and older; a Pi 5 has none
 _NOT_INSTALLED: Final = (
-    "The Pi camera needs Picamera2, which cannot be used here ({}); run 'sudo apt install python3-picamera2' and give "
-    "Doorward a virtual environment that sees it: 'python3 -m venv --system-site-packages .venv'."
+    "The Pi camera needs Picamera2, which cannot be used here ({}); run 'sudo apt install python3-picamera2', and then "
+    "'sudo scripts/install' in Doorward's folder."
 )
 _NO_CAMERA: Final = (
     "There is no Pi camera number {}; switch the Pi off, seat the ribbon cable again, and see whether "
@@ -62,7 +62,7 @@ def check_pi_camera(number: int) -> None:
     """Unavailable, with what to do, where Picamera2 or the camera is missing."""
     try:
         from picamera2 import Picamera2
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # ValueError: a part of it was built for another numpy
         raise Unavailable(_NOT_INSTALLED.format(error)) from error
     if number not in {camera["Num"] for camera in Picamera2.global_camera_info()}:
         raise Unavailable(_NO_CAMERA.format(number))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -259,5 +260,13 @@ def test_what_names_none_is_refused(url: str) -> None:
 
 def test_without_picamera2_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "picamera2", None)
-    with pytest.raises(Unavailable, match=r"sudo apt install python3-picamera2.*--system-site-packages"):
+    with pytest.raises(Unavailable, match=r"sudo apt install python3-picamera2.*sudo scripts/install"):
+        check_pi_camera(0)
+
+
+def test_a_picamera2_for_another_numpy_is_a_sentence_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raspberry Pi OS 12 builds simplejpeg for numpy 1; beside numpy 2 its import ends so (picamera2 #1211)."""
+    (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Unavailable, match=r"numpy.dtype size changed.*sudo scripts/install"):
         check_pi_camera(0)

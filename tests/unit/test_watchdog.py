@@ -111,7 +111,7 @@ def _analyze(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str
         pytest.skip("systemd-analyze is not installed")
     unit = tmp_path / "doorward.service"
     text = (ROOT / "systemd" / "doorward.service").read_text()
-    unit.write_text(text.replace("/usr/bin/doorward", "/usr/bin/env"))  # the command is not installed here
+    unit.write_text(text.replace("/opt/doorward/bin/doorward", "/usr/bin/env"))  # the command is not installed here
     return subprocess.run([program, *arguments, str(unit)], capture_output=True, text=True, timeout=60)
 
 
