@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.adapters.clock import utc_ns
+from agent.cli.names import Group
 from agent.cli.output import options, report
 from agent.core.directory import Listing
 from agent.core.encoding import NS_PER_S
@@ -25,7 +26,7 @@ _identity = click.option(
 )  # fmt: skip
 
 
-@click.group()
+@click.group(cls=Group)
 def directory() -> None:
     """Keep a directory: a signed list of those who may ask, for homeowners to pin as a whole."""
 

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from agent.adapters.download import download
+from agent.cli.names import Group
 from agent.cli.output import options, report
 from agent.cli.tables import size
 from agent.core.errors import BadInput
@@ -21,7 +22,7 @@ from agent.store.models import ModelStore, identify
 _PIECE_BYTES = 1 << 16
 
 
-@click.group()
+@click.group(cls=Group)
 def models() -> None:
     """Models that tell people, vehicles and animals apart. Doorward works without any."""
 

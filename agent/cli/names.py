@@ -1,18 +1,46 @@
-"""Commands whose argument is a key's id: base64url may begin with a dash, and is no option then."""
+"""Commands that take ids: base64url may begin with a dash, and an id is no option then, wherever it stands."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import click
 
-_KEY_ID = re.compile(r"-[A-Za-z0-9_-]{21}")
+_ID = re.compile(r"-[A-Za-z0-9_-]{21}")  # 16 bytes, docs/spec/conventions.md
 
 
-class NamesAKey(click.Command):
-    """Takes its one argument for what it is, also where it begins with a dash."""
+class Command(click.Command):
+    """Takes what looks like an id and is none of its options for an argument."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """The dashed ids go behind `--`, where nothing is an option."""
-        named = [arg for arg in args if _KEY_ID.fullmatch(arg)]
-        return super().parse_args(ctx, [*(arg for arg in args if arg not in named), *(["--", *named] if named else [])])
+        """Arguments go behind `--`, in their order, where nothing is an option."""
+        if any(_ID.fullmatch(arg) for arg in args):
+            options, arguments = self._sorted(args)
+            args = [*options, "--", *arguments]
+        return super().parse_args(ctx, args)
+
+    def _sorted(self, args: list[str]) -> tuple[list[str], list[str]]:
+        known = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
+        options: list[str] = []
+        arguments: list[str] = []
+        left: Iterator[str] = iter(args)
+        for arg in left:
+            option = known.get(arg)
+            if arg == "--":
+                arguments += left
+            elif option is not None:
+                options.append(arg)
+                if not option.is_flag and (value := next(left, None)) is not None:
+                    options.append(value)
+            elif arg.startswith("-") and arg != "-" and not _ID.fullmatch(arg):
+                options.append(arg)
+            else:
+                arguments.append(arg)
+        return options, arguments
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command

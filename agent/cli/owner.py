@@ -17,6 +17,7 @@ from rich.panel import Panel
 
 from agent.adapters.clock import utc_ns
 from agent.adapters.owner_client import OwnerClient
+from agent.cli.names import Group
 from agent.cli.output import options, report
 from agent.cli.tables import clip_table, local_time, request_table
 from agent.core import identity
@@ -67,7 +68,7 @@ def keys_of(content: key_file.KeyFile) -> identity.KeyPair:
     return key_file.unlock(content, passphrase)
 
 
-@click.group()
+@click.group(cls=Group)
 def owner() -> None:
     """An owner on a computer: pair, look at requests, decide, open one's own clips."""
 

@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli import people  # noqa: F401 (it adds its commands to the same group)
-from agent.cli.names import NamesAKey
 from agent.cli.output import options, report
 from agent.cli.owner import identity_option, owner, signed_in, tell_row
 from agent.cli.tables import local_time
@@ -47,16 +46,16 @@ def show_settings(context: click.Context, identity_path: Path) -> None:
     report(options(context), answer, lambda console: _tell(console, answer))
 
 
-@owner.command(cls=NamesAKey)
+@owner.command()
 @click.argument("requester")
 @identity_option
 @click.pass_context
 def block(context: click.Context, requester: str, identity_path: Path) -> None:
-    """Hear nothing from a requester, by the key id that 'settings' shows (behind -- where it begins with -)."""
+    """Hear nothing from a requester, by the key id that 'settings' shows."""
     _change(context, identity_path, Block(requester), "Blocked. What they asked and you had not answered is declined.")
 
 
-@owner.command(cls=NamesAKey)
+@owner.command()
 @click.argument("requester")
 @identity_option
 @click.pass_context

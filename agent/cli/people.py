@@ -16,7 +16,6 @@ from rich.table import Table
 
 from agent.adapters.clock import utc_ns
 from agent.adapters.owner_client import OwnerClient
-from agent.cli.names import NamesAKey
 from agent.cli.output import options, report
 from agent.cli.owner import identity_option, keys_of, new_passphrase, owner, signed_in
 from agent.core import identity
@@ -108,7 +107,7 @@ def people_command(context: click.Context, identity_path: Path) -> None:
     report(options(context), document, human)
 
 
-@owner.command(cls=NamesAKey)
+@owner.command()
 @click.argument("name")
 @identity_option
 @click.pass_context

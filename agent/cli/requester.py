@@ -18,6 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from agent.adapters.broker import BrokerAddress, BrokerSession
 from agent.adapters.clock import utc_ns
+from agent.cli.names import Group
 from agent.cli.output import options, report
 from agent.core.encoding import format_time
 from agent.core.errors import BadInput
@@ -68,7 +69,7 @@ _WORDS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def requester() -> None:
     """Ask for footage, receive what its owner released, and verify it."""
 
