@@ -92,9 +92,15 @@ class Button(_Section, frozen=True):
 
 
 class Notify(_Section, frozen=True):
-    """What an owner is told of while it happens. `motion`: whatever moves, once a clip."""
+    """What an owner is told of while it happens. `motion`: whatever moves, once a clip.
+
+    `ntfy`: a topic at an ntfy server, empty for none; `page`: what a tap on a notice opens.
+    """
 
     on: tuple[Literal["ring", "person", "vehicle", "animal", "motion"], ...] = ("ring", "person")
+    ntfy: str = ""
+    ntfy_token: str = ""
+    page: str = ""
 
 
 class RingSize(_Section, frozen=True):

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from agent.adapters import clock
 from agent.adapters.button import DoorbellButton
 from agent.adapters.directory_source import fetch_directory
 from agent.adapters.http import OwnerServer
+from agent.adapters.ntfy import owner_phones
 from agent.adapters.supervisor import Supervisor
 from agent.age_limit import AgeLimit
 from agent.broker_talk import BrokerTalk, broker_address, uplink
@@ -42,6 +44,7 @@ from agent.disclosure.preferences import Preferences
 from agent.disclosure.sending import Sending
 from agent.disclosure.trusted import Trusted
 from agent.home_talk import HomeTalk, household_address
+from agent.phone_talk import PhoneTalk
 from agent.recorder import RecorderReport, recorder_settings
 from agent.recorder_thread import Footage, RecorderThread
 from agent.setup import Opened, open_state, pairing_link
@@ -94,6 +97,8 @@ class Doorbell:
         self._talk = BrokerTalk(self.bulletin)
         self._broker = broker_address(config.broker)
         self._household = household_address(config)
+        told = config.notify
+        self._phones = owner_phones(told.ntfy, config.doorbell.name, told.page, told.ntfy_token)
         self.recorded: asyncio.Future[RecorderReport] = asyncio.get_running_loop().create_future()
         self.stopped = asyncio.Event()
 
@@ -165,6 +170,7 @@ class Doorbell:
                     group.create_task(self._stay_awake()),
                     group.create_task(self._timekeeper.run()),
                     group.create_task(self._tell_household()),
+                    group.create_task(self._tell_phones()),
                 ]
                 self._watchdog.start()
                 self._supervisor.ready(self.recording)
@@ -307,6 +313,10 @@ class Doorbell:
         node = home_assistant.node_id(raw_public(self._device))
         prefix, name = self._config.home_assistant.discovery_prefix, self._config.doorbell.name
         await HomeTalk(self._household, prefix, node, name, __version__, panel, self.bulletin).run()
+
+    async def _tell_phones(self) -> None:
+        if self._phones is not None:
+            await PhoneTalk(self._phones.tell, self._ledger, self, self.bulletin, self.time.now, random.random).run()
 
 
 def _tell_recovery(done: int, clips: int) -> None:

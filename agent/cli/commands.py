@@ -22,6 +22,7 @@ _COMMANDS = {
     "demo": "agent.cli.demo",
     "directory": "agent.cli.directory",
     "models": "agent.cli.models",
+    "notify": "agent.cli.notify",
     "owner": "agent.cli.owner_settings",  # which has those of agent.cli.owner and agent.cli.people too
     "pair": "agent.cli.doorbell",
     "replay": "agent.cli.recording",

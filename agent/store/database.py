@@ -151,6 +151,11 @@ _MIGRATIONS = (
     """
     ALTER TABLE transfers ADD COLUMN clocks BLOB NOT NULL DEFAULT x'7b7d';
     """,
+    # When the owner's phones were told of a request, for a doorbell that tells them.
+    """
+    ALTER TABLE requests ADD COLUMN told_ns INTEGER;
+    UPDATE requests SET told_ns = received_ns;
+    """,
 )
 
 

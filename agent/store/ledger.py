@@ -29,6 +29,7 @@ class RequestRow:
     """A stored request. Times UTC ns; statements are verbatim.
 
     `rule`: the owner's rule that declined it unseen. `prompted_ns`: when the owner was asked; None in quiet hours.
+    `told_ns`: when the owner's phones were told.
     `replaces`: the id of the request it was asked in place of.
     """
 
@@ -51,6 +52,7 @@ class RequestRow:
     replaces: str | None = None
     undo_boot: str | None = None
     undo_boot_ns: int | None = None
+    told_ns: int | None = None
 
     @property
     def undo_until(self) -> Until:
@@ -206,6 +208,17 @@ class Ledger:
     def unprompted(self) -> list[RequestRow]:
         """Requests that wait for an answer and of which the owner has not been told."""
         return [row for row in self.in_state(State.ASKED) if row.prompted_ns is None]
+
+    def told(self, request: str, now_ns: int) -> None:
+        """The owner's phones were told of it, by whatever tells them."""
+        with self._transaction():
+            self._db.execute("UPDATE requests SET told_ns = ? WHERE id = ?", (now_ns, request))
+            self._append(now_ns, "told", {"request": request})
+
+    def untold(self) -> list[RequestRow]:
+        """Requests the owner is being asked about and of which the phones have not been told."""
+        asked = self.in_state(State.ASKED)
+        return [row for row in asked if row.prompted_ns is not None and row.told_ns is None]
 
     def withdraw(self, request: str, withdrawal: bytes, now_ns: int) -> RequestRow:
         """The requester took it back: prompt, undo window and transfer end. Refused("not-asked") when it is over."""

@@ -179,6 +179,7 @@ const AUDIT = {
   "request-received": "Somebody asked for video",
   "request-refused": "A request was turned away unanswered",
   prompted: "You were asked",
+  told: "Your phone was told",
   "declined-by-rule": "A rule of yours said no for you",
   "declined-unsigned": "Home Assistant said no for you",
   withdrawn: "Who asked took the request back",
