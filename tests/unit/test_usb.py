@@ -1,6 +1,7 @@
 """A USB camera's source: what each kind sends is recorded with its times, and what goes wrong has a sentence.
 
-The peer is made up, its pictures are real ones (JPEG, YUYV, x264's).
+The peer is made up, its pictures are real ones (JPEG, YUYV, x264's). The kernel's own cameras are
+filmed in tests/slow/test_usb_camera.py.
 """
 
 from __future__ import annotations

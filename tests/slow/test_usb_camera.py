@@ -1,0 +1,134 @@
+"""Recording from USB cameras: `doorward run`, unmodified, on a kernel that has them (scripts/camera_machine).
+
+The stories in tests/usb_camera/ are told inside the machine; what they leave behind is judged here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MACHINE = Path(__file__).parents[2] / "scripts" / "camera_machine"
+PYTHON = "/usr/local/doorward/bin/python"
+SIZE = (320, 180)  # what the virtual camera has that comes nearest
+
+
+def without_other_cache() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
+
+
+def told(story: str, factory: pytest.TempPathFactory) -> Told:
+    """The story told in the machine, once for all workers; skipped where there can be none, failed in CI."""
+    shared = factory.getbasetemp().parent if os.environ.get("PYTEST_XDIST_WORKER") else factory.getbasetemp()
+    folder = shared / story
+    with (shared / f"{story}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "check.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            tell(story, folder)
+    return Told(folder)
+
+
+def tell(story: str, folder: Path) -> None:
+    """The machine is made if need be, boots, and the story is told."""
+    made = subprocess.run([MACHINE], capture_output=True, text=True, env=without_other_cache())
+    if made.returncode:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(made.stderr.strip().splitlines()[-1])
+    command = [MACHINE, "run", folder, PYTHON, "-m", f"tests.usb_camera.{story}", folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=without_other_cache())
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:] + Told(folder).log[-4000:]
+
+
+class Told:
+    """What a story left behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "doorbell.log").read_text()
+
+    @property
+    def clips(self) -> list[dict[str, Any]]:
+        """The oldest first."""
+        found: list[dict[str, Any]] = json.loads((self.folder / "clips.json").read_text())
+        return sorted(found, key=lambda clip: str(clip["start"]))
+
+    def film(self, clip: dict[str, Any]) -> list[av.VideoFrame]:
+        """The pictures of a clip as its owner sees them."""
+        with av.open(str(self.folder / f"{clip['id']}.mp4")) as container:
+            track = container.streams.video[0]
+            assert (track.codec_context.name, track.width, track.height) == ("h264", *SIZE)
+            return list(container.decode(track))
+
+    def taken(self) -> np.ndarray:
+        """When each picture of all films was taken, in seconds; where two clips have the same one, once."""
+        found: set[float] = set()
+        for clip in self.clips:
+            start_s = datetime.fromisoformat(clip["start"]).timestamp()
+            found |= {round(start_s + frame.time, 2) for frame in self.film(clip)}
+        return np.array(sorted(found))
+
+    def is_whole(self) -> None:
+        assert json.loads((self.folder / "check.json").read_text())["ok"] is True
+        assert "Traceback" not in self.log
+
+
+@pytest.fixture(scope="module")
+def vivid(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    return told("vivid_story", tmp_path_factory)
+
+
+def test_it_records_and_lives_through_everything(vivid: Told) -> None:
+    vivid.is_whole()
+    assert len(vivid.clips) >= 2
+    for clip in vivid.clips:
+        frames = vivid.film(clip)
+        assert len(frames) > 15
+        assert np.diff([frame.time for frame in frames]).min() > 0.05
+        seen = [frame.to_ndarray(format="gray").astype(int)[:, 160:] for frame in frames]
+        assert max(np.abs(a - b).max() for a, b in zip(seen, seen[5:], strict=False)) > 100, "the bars move"
+
+
+def test_what_is_missing_is_said_once_each_and_in_words(vivid: Told) -> None:
+    said = [
+        line.split("no camera: ")[1].split(";")[0].strip() for line in vivid.log.splitlines() if "no camera:" in line
+    ]
+    assert said == [
+        "There is no camera /dev/video0",
+        "The USB camera has sent no picture for 5 seconds",
+        "There is no camera /dev/video0",
+        "The camera /dev/video0 is used by another program",
+    ]
+
+
+def test_each_loss_is_a_gap_and_a_pause_in_the_films(vivid: Told) -> None:
+    gaps = [line for line in vivid.log.splitlines() if "no video from" in line]
+    assert [("sent no picture" in line, "no camera" in line) for line in gaps] == [(True, False), (False, True)]
+    pauses = np.diff(vivid.taken())
+    assert sorted(pauses)[-2] > 1, "silent, and pulled out"
+    assert 5 < pauses.max() < 30, "as long as it was"
+    assert np.median(pauses) == pytest.approx(0.2, abs=0.03), "five pictures a second"
+    assert sorted(pauses)[-3] < 1, "and nothing else is missing"
+
+
+def test_masks_are_black_in_every_picture(vivid: Told) -> None:
+    for clip in vivid.clips:
+        for frame in vivid.film(clip):
+            grey = frame.to_ndarray(format="gray")
+            assert grey[:88, :78].max() < 28
+            assert grey[:, 90:].max() > 150
