@@ -8,12 +8,12 @@ import { takeOut } from "./kept_key.js";
 /**
  * What this phone knows of a doorbell. `key`: its Ed25519 key, b64u. `owners`: the last owner set it followed.
  * `log`: the newest entry of the audit chain it has seen, or null. `askers`: who has asked, by key id.
- * `directory`: the directory of requesters it saw last.
+ * `directory`: the directory of requesters it saw last, and since when it has known that key.
  * `older`: a recovery code's key, for what was recorded before this phone came back with it.
  * @typedef {{id: string, key: string, keys: import("./identity.js").OwnerKeys, owners: string, older: Older | null,
  *            log: {n: number, hash: string} | null,
  *            askers: Record<string, {agency: string, since: string}>,
- *            directory?: {key: string, version: number}}} Doorbell
+ *            directory?: {key: string, version: number, since?: string}}} Doorbell
  */
 
 /** @typedef {{opens: CryptoKeyPair, kept: import("./kept_key.js").Kept}} Older */

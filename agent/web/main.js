@@ -3,12 +3,13 @@
  * Owns the shell (name, status line, navigation, notices) and the routes; each view owns its screen.
  */
 import { callOpen, Session } from "./api.js";
+import { seeDirectory } from "./directory.js";
 import { parseTime } from "./encoding.js";
 import { Refused, words } from "./errors.js";
 import { Glimpses } from "./glimpses.js";
 import { followsOwnerSet } from "./identity.js";
 import { recall, remember } from "./keystore.js";
-import { device, requestList, status } from "./messages.js";
+import { device, requestList, settingsAnswer, status } from "./messages.js";
 import { h, s, trouble } from "./dom.js";
 import { count, moment, RECORDING, TROUBLE, visited } from "./words.js";
 import { clipView } from "./views/clip.js";
@@ -271,7 +272,18 @@ async function begin(session) {
   if (!location.hash) history.replaceState(null, "", app.status.requests_waiting > 0 ? "#/requests" : "#/clips");
   showShell(app);
   await route(app);
+  await meetDirectory(app);
   hear(app);
+}
+
+/** From the day it is set up a phone knows the directory it goes by, and not from the first request. @param {App} app */
+async function meetDirectory(app) {
+  if (app.session.doorbell.directory) return;
+  try {
+    if ((await app.session.get("/api/settings", settingsAnswer)).directory) await seeDirectory(app);
+  } catch (error) {
+    notices.append(trouble(`The directory your doorbell goes by could not be checked. ${words(error)}`));
+  }
 }
 
 async function start() {

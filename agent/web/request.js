@@ -4,7 +4,7 @@
  */
 import { b64u, fromB64u, keyId, parseTime } from "./encoding.js";
 import { Corrupt, Refused } from "./errors.js";
-import { anyText, atLeast, decimal, exactly, hash, id, list, oneOf, readSigned, text, time, whole } from "./shape.js";
+import { anyText, atLeast, decimal, exactly, hash, id, list, oneOf, readSigned, text, time } from "./shape.js";
 import * as statements from "./statements.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -101,34 +101,6 @@ export function acquaintance({ askers }, { requester }) {
   const others = Object.entries(askers).filter(([id]) => id !== requester.id);
   const otherKey = others.some(([, asker]) => asker.agency.toLowerCase() === requester.agency.toLowerCase());
   return { since: askers[requester.id]?.since ?? null, otherKey };
-}
-
-const directory = exactly({
-  name: text(1, 200),
-  version: whole(1),
-  issued: time,
-  expires: time,
-  requesters: list(anyText, 0, 256),
-});
-
-/**
- * That the requester stands in the directory the doorbell goes by, checked with the directory's key; Refused otherwise.
- * The phone remembers key and version: `otherKey` and `older` say that they are not what it remembered.
- * @param {import("./keystore.js").Doorbell} doorbell
- * @param {ReturnType<typeof import("./messages.js").directoryAnswer>} answer
- * @param {string} pinned the requester's own statement
- * @param {number} nowMs
- */
-export async function checkListed(doorbell, { key, statement }, pinned, nowMs) {
-  const verified = await statements.verify("directory", statement, [fromB64u(key, 32)]);
-  const said = readSigned(directory, verified, "the directory");
-  if (!said.requesters.includes(pinned) || Number(parseTime(said.expires) / 1_000_000n) <= nowMs) {
-    throw new Refused("not-trusted", "who asks does not stand in the directory your doorbell goes by, or it has run out");
-  }
-  const known = doorbell.directory;
-  const otherKey = known !== undefined && known.key !== key;
-  const older = known !== undefined && known.key === key && said.version < known.version;
-  return { name: said.name, version: said.version, key, otherKey, older };
 }
 
 const receipt = exactly({ transfer: id, request: hash, decision: hash, offer: hash, bytes: decimal, received: time });

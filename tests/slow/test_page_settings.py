@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from playwright.sync_api import Browser, expect
 
+from agent.adapters.clock import utc_ns
+from agent.core import statements
+from agent.core.directory import Directory, sign_directory
+from agent.core.encoding import b64u
+from agent.core.statements import Kind
 from tests.page_home import PageHome, chromium
 from tests.slow.test_page_journey import Phone, Scheme, film
 
 pytestmark = pytest.mark.slow
 __all__ = ["film"]
+
+# A promise counts as true for Playwright only once it has come true.
+KNOWS_DIRECTORY = """() => new Promise((found) => {
+  const opening = indexedDB.open("doorward", 1);
+  opening.onsuccess = () => {
+    const all = opening.result.transaction("doorbells").objectStore("doorbells").getAll();
+    all.onsuccess = () => { opening.result.close(); found(all.result.some((one) => one.directory)) };
+  };
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -75,5 +91,49 @@ def test_a_withdrawn_request_goes_away_with_a_note(tmp_path: Path, film: Path, b
         again = home.ask(replaces=asked.id, message="Asked anew, in other words.")
         page.goto(f"{home.origin}/#/requests/{again.id}")
         expect(page.get_by_text("They asked before and ask again")).to_be_visible()
+        assert phone.complaints == []
+        phone.close()
+
+
+def resigned(directory: bytes, version: int) -> str:
+    """What `GET /api/directory` answers where somebody has put a directory of their own in its place."""
+    said = statements.unverified(Kind.DIRECTORY, directory, Directory)
+    listed = [statement.encode() for statement in said.requesters]
+    key = Ed25519PrivateKey.generate()
+    made = sign_directory("Example County", version, listed, key, now_ns=utc_ns(), life_ns=86_400 * 10**9)
+    return json.dumps({"key": b64u(key.public_key().public_bytes_raw()), "statement": made.decode()})
+
+
+def test_another_directory_than_the_one_known_since_pairing_is_told(
+    tmp_path: Path, film: Path, browser: Browser
+) -> None:
+    changed = "The directory your doorbell goes by has another key than before"
+    with PageHome(tmp_path, film, listed=True) as home:
+        phone = Phone(browser, "light")
+        page = phone.page
+        phone.pair(home)
+        page.wait_for_function(KNOWS_DIRECTORY)
+        directory = (tmp_path / "county.directory").read_bytes()
+        other = resigned(directory.strip(), 7)
+        page.route("**/api/directory", lambda route: route.fulfill(body=other, content_type="application/json"))
+        asked = home.ask()
+        page.goto(f"{home.origin}/#/requests/{asked.id}")
+        expect(page.get_by_text(changed)).to_be_visible()
+        expect(page.get_by_role("button", name="Share clips…")).to_be_disabled()
+        page.get_by_role("button", name="Share clips…").click(force=True)
+        expect(page.get_by_text("Not before the directory is the one you know")).to_be_visible()
+        expect(page.get_by_role("button", name="Share nothing")).to_be_enabled()
+        phone.picture("31-other-directory", whole=True)
+        page.goto(f"{home.origin}/#/settings")
+        expect(page.get_by_text(changed)).to_be_visible()
+        phone.picture("32-other-directory-settings", whole=True)
+        page.goto(f"{home.origin}/#/requests/{asked.id}")
+        page.get_by_role("button", name="We changed it").click()
+        expect(page.get_by_text("This phone has known that directory’s key since")).to_be_visible()
+        expect(page.get_by_text(changed)).to_have_count(0)
+        expect(page.get_by_role("button", name="Share clips…")).to_be_enabled()
+        page.unroute("**/api/directory")
+        page.reload()
+        expect(page.get_by_text(changed)).to_be_visible()
         assert phone.complaints == []
         phone.close()

@@ -1,9 +1,11 @@
 /** Settings: who may ask, and when and what somebody may ask. Rules only ever say no. Source: docs/spec/request.md. */
 import { button, facts, h, trouble } from "../dom.js";
+import { seeDirectory } from "../directory.js";
 import { formatTime } from "../encoding.js";
 import { words } from "../errors.js";
 import { settingsAnswer } from "../messages.js";
 import { LACKING, count, grouped, moment } from "../words.js";
+import { directoryChanged } from "./directory.js";
 
 /** @typedef {import("../messages.js").SettingsAnswer} SettingsAnswer */
 /** @typedef {(change: object) => Promise<void>} Change */
@@ -19,24 +21,28 @@ export async function askingSection(app) {
   const node = h("div");
   const said = h("p", { class: "hint", role: "status" });
   /** @param {SettingsAnswer} answer */
-  const fill = (answer) => node.replaceChildren(...parts(app, answer, change, failed), said);
+  const fill = async (answer) => {
+    const seen = answer.directory ? await seeDirectory(app) : null;
+    node.replaceChildren(...parts(app, answer, seen, change, failed), said);
+  };
   const failed = (/** @type {unknown} */ error) => (said.textContent = words(error));
   /** @type {Change} */
   const change = async (wanted) => {
-    fill(await app.session.post("/api/settings", { change: wanted }, settingsAnswer));
+    await fill(await app.session.post("/api/settings", { change: wanted }, settingsAnswer));
     said.textContent = "Saved.";
   };
-  fill(await app.session.get("/api/settings", settingsAnswer));
+  await fill(await app.session.get("/api/settings", settingsAnswer));
   return node;
 }
 
 /**
  * @param {import("../main.js").App} app
  * @param {SettingsAnswer} answer
+ * @param {import("../directory.js").SeenDirectory | null} seen
  * @param {Change} change
  * @param {(error: unknown) => void} failed
  */
-function parts(app, answer, change, failed) {
+function parts(app, answer, seen, change, failed) {
   const { settings, directory } = answer;
   const act = (/** @type {string} */ label, /** @type {object} */ wanted, kind = "") =>
     button({ class: kind }, label, () => change(wanted), failed);
@@ -62,12 +68,16 @@ function parts(app, answer, change, failed) {
     ),
     h("h3", { class: "apart" }, "Who may ask you"),
     people(answer, act),
-    directory &&
+    seen &&
       facts(
-        ["Directory", `${directory.name}, version ${directory.version}, ${count(directory.requesters, "requester")}`],
-        [directory.expired ? "Ran out" : "Good until", moment(directory.expires)],
-        ["Its key", h("span", { class: "kid" }, grouped(directory.key))],
+        ["Directory", `${seen.name}, version ${seen.version}, ${count(seen.requesters.length, "requester")}`],
+        [directory?.expired ? "Ran out" : "Good until", moment(seen.expires)],
+        ["Its key", h("span", { class: "kid" }, grouped(seen.key))],
+        seen.since !== null && ["Known", `to this phone since ${moment(seen.since)}`],
       ),
+    seen &&
+      h("p", { class: "quiet" }, "Compare the key with the one its keeper has made known. This phone tells you if it ever changes."),
+    ...directoryChanged(seen),
     directory?.expired ? trouble("The directory has run out: nobody in it can ask you until it is renewed.") : null,
     h("h3", { class: "apart" }, "Quiet hours"),
     quietForm(settings.quiet, change, failed),

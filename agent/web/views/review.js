@@ -3,15 +3,16 @@
  * sharing means. Two buttons of equal weight, nothing chosen beforehand, and no clock running against the owner.
  */
 import { areaMap, contains } from "../area_map.js";
-import { formatTime, now } from "../encoding.js";
+import { seeDirectory } from "../directory.js";
+import { formatTime, now, parseTime } from "../encoding.js";
 import { back, button, facts, h, quoted, trouble } from "../dom.js";
-import { words } from "../errors.js";
+import { Refused, words } from "../errors.js";
 import { remember } from "../keystore.js";
-import { directoryAnswer } from "../messages.js";
-import { acquaintance, checkListed } from "../request.js";
+import { acquaintance } from "../request.js";
 import { count, duration, grouped, moment, span, zone } from "../words.js";
 import { Offer } from "./offer.js";
 import { confirmDecline, confirmShare } from "./confirm.js";
+import { directoryChanged } from "./directory.js";
 
 /**
  * @param {import("../main.js").App} app
@@ -27,7 +28,8 @@ export async function reviewView(app, detail, checked) {
     await remember(doorbell);
   }
   const listing = detail.trusted === "directory" ? await listed(app, detail) : null;
-  const share = h("button", { type: "button" });
+  const unsure = listing !== null && (listing.otherKey || listing.older);
+  const share = h("button", { type: "button", "aria-disabled": String(unsure) });
   const hint = h("p", { class: "hint", role: "status" });
   const inOrder = detail.clips.toSorted((a, b) => (a.start < b.start ? -1 : 1));
   const offers = inOrder.map((clip) => new Offer(app, clip, checked, () => relabel()));
@@ -38,6 +40,10 @@ export async function reviewView(app, detail, checked) {
   };
   relabel();
   share.addEventListener("click", () => {
+    if (unsure) {
+      hint.textContent = "Not before the directory is the one you know; see “Checked by this phone”.";
+      return undefined;
+    }
     const chosen = offers.filter((offer) => offer.choice);
     if (chosen.length > 0) return confirmShare(app, detail, checked, chosen);
     hint.textContent = "Choose a clip first: tick “Include this clip” on those you want to share.";
@@ -86,20 +92,16 @@ export async function reviewView(app, detail, checked) {
 }
 
 /**
- * The directory they stand in, checked here and remembered, unless it is not the one this phone knows.
+ * The directory they stand in, checked here. Refused where they do not stand in it, or it has run out.
  * @param {import("../main.js").App} app
  * @param {import("../messages.js").RequestDetail} detail
  */
 async function listed(app, detail) {
-  const { doorbell } = app.session;
-  const answer = await app.session.get("/api/directory", directoryAnswer);
-  const found = await checkListed(doorbell, answer, detail.requester, app.nowMs());
-  const keep = async () => {
-    doorbell.directory = { key: found.key, version: found.version };
-    await remember(doorbell);
-  };
-  if (!found.otherKey && !found.older && doorbell.directory?.version !== found.version) await keep();
-  return { ...found, accept: () => keep().then(app.reload) };
+  const seen = await seeDirectory(app);
+  if (!seen.requesters.includes(detail.requester) || Number(parseTime(seen.expires) / 1_000_000n) <= app.nowMs()) {
+    throw new Refused("not-trusted", "who asks does not stand in the directory your doorbell goes by, or it has run out");
+  }
+  return seen;
 }
 
 /**
@@ -132,7 +134,7 @@ function asked(detail, { said, fromNs, toNs }) {
  * @param {import("../messages.js").RequestDetail} detail
  * @param {import("../request.js").CheckedRequest} checked
  * @param {ReturnType<typeof acquaintance>} known
- * @param {Awaited<ReturnType<typeof listed>> | null} listing
+ * @param {import("../directory.js").SeenDirectory | null} listing
  */
 function verified(detail, { said, requester }, { since, otherKey }, listing) {
   return h(
@@ -150,6 +152,7 @@ function verified(detail, { said, requester }, { since, otherKey }, listing) {
         h("span", { class: "kid" }, grouped(requester.id)),
       ),
       since !== null && h("li", {}, `This phone has known that key since ${moment(since)}`),
+      listing?.since && h("li", {}, `This phone has known that directory’s key since ${moment(listing.since)}`),
       h("li", {}, "Not changed since it was signed"),
       contains(said.area, detail.home) && h("li", {}, "Your home lies in the area asked about"),
       h("li", {}, "The video would be locked to their key; nobody on the way can open it"),
@@ -162,10 +165,7 @@ function verified(detail, { said, requester }, { since, otherKey }, listing) {
       ),
     detail.trusted === null &&
       trouble("They are no longer among those you trust. Nothing can be shared with them; you may still say no."),
-    listing?.otherKey &&
-      trouble("The directory your doorbell goes by has another key than before. If nobody at home changed it, share nothing."),
-    listing?.otherKey && h("p", {}, h("button", { type: "button", class: "small", onclick: listing.accept }, "We changed it")),
-    listing?.older && trouble("Your doorbell goes by an older directory than this phone has seen. Share nothing; check it."),
+    ...directoryChanged(listing),
     otherKey &&
       trouble("An agency of the same name has asked with another key before. Ask them why before you share anything."),
   );
