@@ -94,9 +94,7 @@ class Receiver:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. A broker that goes away is waited for; a transfer the disk does not take is FAILED."""
-        kid = self._identity.said.id
-        await self._session.subscribe(transfer_topic(kid, "+", "offer"), transfer_topic(kid, "+", "end"))
-        await self._session.subscribe(block_topic(kid, "+", "+"), qos=0)
+        await self._listen()
         async with asyncio.TaskGroup() as tasks:
             around = [tasks.create_task(self._send()), tasks.create_task(self._wake_at(stop))]
             try:
@@ -109,6 +107,16 @@ class Receiver:
                     task.cancel()
                 for transfer in list(self._pulls):
                     self._drop(transfer)
+
+    async def _listen(self) -> None:
+        """To everything that is sent to this requester; where the broker goes away meanwhile, once it is back."""
+        kid = self._identity.said.id
+        said = [transfer_topic(kid, "+", "offer"), transfer_topic(kid, "+", "end")]
+        for topics, qos in ((said, 1), ([block_topic(kid, "+", "+")], 0)):
+            try:
+                await self._session.subscribe(*topics, qos=qos)
+            except Unavailable as e:
+                log.warning("%s; listening goes on when it is back", e)
 
     async def _turn(self, tasks: asyncio.TaskGroup) -> None:
         """Take what came, then ask for what is missing."""
@@ -233,9 +241,9 @@ class Receiver:
         """Go on with what an earlier run began."""
         for path in sorted(self._out.glob(f"*/{names.OFFER}")) if self._out.is_dir() else []:
             folder = TransferFolder(path.parent)
-            if folder.complete:
+            if folder.complete or folder.ended:
                 folder.remove(names.PARTIAL)  # that run ended between its last two steps
-            if folder.complete or folder.ended or not folder.has(names.PARTIAL):
+            if not folder.has(names.PARTIAL):
                 continue
             try:
                 offer = read_offer(folder.read(names.OFFER))

@@ -185,6 +185,31 @@ async def test_a_broker_that_takes_no_such_connection_is_told_at_once_and_in_one
         assert 2 <= asked <= 6, "it tries again, ever more slowly"
 
 
+async def test_a_broker_that_dies_while_we_connect_is_tried_again_at_once(embedded: EmbeddedBroker) -> None:
+    """Killed between taking the connection and its answer: not a matter of the ten seconds an answer may take."""
+    connections = 0
+
+    async def dying_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        data = await reader.read(1000)
+        if connections == 1:
+            writer.transport.abort()
+            return
+        address = BrokerAddress.parse(embedded.url)
+        up_reader, up_writer = await asyncio.open_connection(address.host, address.port)
+        up_writer.write(data)
+        writer.write(await up_reader.read(4))
+        await asyncio.sleep(1)
+        up_writer.close()
+        writer.close()
+
+    server = await asyncio.start_server(dying_once, "127.0.0.1", 0)
+    async with server, BrokerSession(BrokerAddress.parse(mqtt_url(server))) as session:
+        await session.connected(3)
+    assert connections == 2
+
+
 async def test_a_giant_packet_breaks_the_connection_before_it_takes_memory() -> None:
     """A hostile broker begins a message of 200 MB, and sends 8 MB of it as fast as they are taken."""
     begun = []
