@@ -1,0 +1,283 @@
+"""A doorbell, its broker, its owner and its requesters on one stage, and a director who kills one of them at a step.
+
+Doorbell and requester are processes of their own that tell their steps (tests/slow/steps.py); the broker is Mosquitto.
+All talk over a wire that remembers every message. Whoever is killed is started again at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import multiprocessing
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from agent.adapters.broker import BrokerAddress
+from agent.adapters.owner_client import OwnerClient
+from agent.core.area import Circle
+from agent.core.bundle import BLOCK_BYTES, read_offer
+from agent.core.errors import Unavailable
+from agent.core.owner_api import RequestRow, Status
+from agent.core.timeline import Span
+from agent.core.topics import read_transfer_topic
+from agent.owner import key_file as owner_file
+from agent.owner.session import OwnerSession
+from agent.requester.asking import Question, ask
+from agent.requester.folder import END, PARTIAL, TransferFolder
+from agent.requester.key_file import RequesterIdentity
+from tests.slow.conftest import free_port
+from tests.slow.doorbells import HOME, Neighbourhood
+from tests.slow.killable_broker import Mosquitto
+from tests.slow.steps import play
+from tests.slow.wire import Wire
+
+VICTIMS = ("doorbell", "requester", "broker")
+PATIENCE_S = 40.0
+_ID_CHARACTERS = 22
+_HALF_AN_HOUR_NS = 1800 * 1_000_000_000
+_SPAWN = multiprocessing.get_context("forkserver")
+_SPAWN.set_forkserver_preload(["agent.cli.doorbell", "agent.cli.requester", "tests.slow.steps"])
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Who is killed at which step; `stop`: the owner stops the transfer at its first block."""
+
+    step: str
+    victim: str
+    stop: bool = False
+
+
+@dataclass
+class Outcome:
+    """How a transfer ended: the state at the doorbell, what the requester has, blocks sent beyond those needed."""
+
+    scene: Scene | None
+    state: str
+    folder: TransferFolder
+    transfer: str
+    extra_blocks: int = 0
+
+
+@dataclass
+class Stage:
+    """One doorbell's stage below `root`; `opening` is a paired state directory with clips in it."""
+
+    root: Path
+    opening: Neighbourhood
+    requesters: list[RequesterIdentity]
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @contextlib.asynccontextmanager
+    async def set_up(self) -> AsyncIterator[Stage]:
+        """Everybody is there."""
+        self.root.mkdir()
+        self.state = self.root / "state"
+        shutil.copytree(self.opening.state, self.state)
+        self._scene: Scene | None = None
+        self._performed: Scene | None = None
+        self._stopped = asyncio.Event()
+        self._acting: dict[str, ForkServerProcess] = {}
+        self._entrances: set[asyncio.Task[None]] = set()
+        self.port = free_port()
+        self.control = str(self.root / "director")
+        with Mosquitto(self.root) as self.broker:
+            director = await asyncio.start_unix_server(self._direct, self.control)
+            try:
+                async with Wire(self.broker.port).open() as self.wire:
+                    self._write_config()
+                    await self._enter("doorbell")
+                    yield self
+            finally:
+                for process in self._acting.values():
+                    process.kill()
+                    process.join()
+                director.close()
+
+    def _write_config(self) -> None:
+        text = self.opening.config.read_text()
+        pinned = ", ".join(f'"{one.statement_path}"' for one in self.requesters)
+        for pattern, value in (
+            (r"port = \d+", f"port = {self.port}"),
+            (r"pinned = .*", f"pinned = [{pinned}]"),
+            (r"replay = .*", "replay = []"),
+            (r'url = "mqtt:.*"', f'url = "{self.wire.url}"'),
+            (r"undo_s = .*", "undo_s = 0"),
+        ):
+            text, found = re.subn(pattern, value, text)
+            assert found == 1, pattern
+        (self.root / "doorward.toml").write_text(text)
+
+    # -- one scene
+
+    async def perform(self, scene: Scene | None, number: int) -> Outcome:
+        """Ask, share, pull, with the kill in it; until both ends have come to an end."""
+        self._stopped.clear()
+        asker = self.requesters[number // 8]
+        self._asker, self._out = asker, self.root / f"out{number}"
+        await self._everybody_listens()
+        now_ns = time.time_ns()
+        question = Question(
+            Circle((HOME[1], HOME[0]), 400.0), Span(now_ns - _HALF_AN_HOUR_NS, now_ns), f"case-{number}",
+            "Package theft", "Did your camera see anybody?", "555-0100",
+        )  # fmt: skip
+        asked = await ask(asker, BrokerAddress.parse(self.wire.url), question, now_ns)
+        await self._until(lambda row: row.state == "asked", asked.id)
+        self._scene = self._performed = scene
+        await self._enter("requester")
+        await self._share(asked.id)
+        if scene is not None and scene.stop:
+            await self._stop(asked.id)
+        row = await self._until(lambda row: row.state in ("delivered", "stopped") and self._settled(), asked.id)
+        await self._until(lambda _: self._scene is None, asked.id)
+        await asyncio.gather(*self._entrances)
+        self._leave("requester")
+        (path,) = self._out.iterdir()
+        transfer = path.name[-_ID_CHARACTERS:]
+        outcome = Outcome(scene, row.state, TransferFolder(path), transfer, self._extra_blocks(transfer))
+        self.outcomes.append(outcome)
+        return outcome
+
+    def _settled(self) -> bool:
+        """The requester has come to an end: everything verified, or told that it was stopped."""
+        folders = [TransferFolder(path) for path in self._out.iterdir()] if self._out.is_dir() else []
+        return any((folder.complete or folder.has(END)) and not folder.has(PARTIAL) for folder in folders)
+
+    def _extra_blocks(self, transfer: str) -> int:
+        topics = [(read_transfer_topic(topic), payload) for topic, payload in self.wire.messages]
+        mine = [(topic, payload) for topic, payload in topics if topic is not None and topic.transfer == transfer]
+        offer = read_offer(next(payload for topic, payload in mine if topic.what == "offer"))
+        return sum(topic.what == "block" for topic, _ in mine) - offer.blocks - len(offer.pages)
+
+    # -- the owner
+
+    @contextlib.asynccontextmanager
+    async def _owner(self) -> AsyncIterator[OwnerSession]:
+        content = owner_file.read(self.opening.owner)
+        assert content.doorbell is not None
+        async with OwnerClient(f"http://127.0.0.1:{self.port}") as client:
+            session = OwnerSession(client, content.doorbell, owner_file.unlock(content, None), time.time_ns)
+            await session.open()
+            yield session
+
+    async def _everybody_listens(self) -> None:
+        """Until the doorbell hears what is asked. Whoever was killed last is back then."""
+        await asyncio.gather(*self._entrances)
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            self._nobody_fell()
+            with contextlib.suppress(Unavailable):
+                async with self._owner() as owner:
+                    if (await owner.client.get("/api/status", Status)).broker == "connected":
+                        return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"after {self._performed} the doorbell does not find its broker again; see {self.root}")
+
+    async def _row(self, request: str) -> RequestRow | None:
+        """How a request stands; None while the doorbell does not answer or has not heard of it."""
+        try:
+            async with self._owner() as owner:
+                return next((row for row in await owner.requests() if row.id == request), None)
+        except Unavailable:
+            return None
+
+    async def _until(self, good: Callable[[RequestRow], bool], request: str) -> RequestRow:
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            self._nobody_fell()
+            row = await self._row(request)
+            if row is not None and good(row):
+                return row
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"{self._performed} came to no end; the request is {row and row.state}; see {self.root}")
+
+    async def _share(self, request: str) -> None:
+        """Say yes, again if the doorbell died over it and does not have it."""
+        while True:
+            try:
+                async with self._owner() as owner:
+                    await owner.share(request, [], sound=False)
+                return
+            except Unavailable:
+                row = await self._until(lambda _: True, request)
+                if row.state != "asked":
+                    return
+
+    async def _stop(self, request: str) -> None:
+        """Say stop, once the first block is there; the requester waits until that is done."""
+        await self._until(lambda row: row.state == "sending" and row.sent_bytes >= BLOCK_BYTES, request)
+        while True:
+            try:
+                async with self._owner() as owner:
+                    await owner.step(request, "stop")
+                return
+            except Unavailable:
+                if (await self._until(lambda _: True, request)).state == "stopped":
+                    return
+
+    # -- the director
+
+    async def _direct(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):  # it was killed
+            while line := await reader.readline():
+                await self._at(line.decode().strip())
+                writer.write(b".")
+                await writer.drain()
+        writer.close()
+
+    async def _at(self, step: str) -> None:
+        scene = self._scene
+        if step == "stop stored":
+            self._stopped.set()
+        if scene is not None and scene.step == step:
+            self._scene = None
+            await self._kill(scene.victim)
+        if scene is not None and scene.stop and step == "first block kept":
+            await self._stopped.wait()
+
+    async def _kill(self, victim: str) -> None:
+        if victim == "broker":
+            await asyncio.to_thread(self.broker.kill)
+        else:
+            self._leave(victim)
+        entrance = asyncio.create_task(self._enter(victim))
+        self._entrances.add(entrance)
+        entrance.add_done_callback(self._entrances.discard)
+
+    def _nobody_fell(self) -> None:
+        """Everybody on the stage is there; nobody ends but by the director's hand."""
+        for who, process in self._acting.items():
+            if not process.is_alive():
+                log = (self.root / f"{who}.log").read_text()
+                raise AssertionError(f"in {self._performed} the {who} ended by itself: {log[-1000:]}")
+
+    def _leave(self, who: str) -> None:
+        self._nobody_fell()
+        process = self._acting.pop(who)
+        process.kill()
+        process.join()
+
+    async def _enter(self, who: str) -> None:
+        if who == "broker":
+            await asyncio.to_thread(self.broker.start)
+            return
+        config = ["--config", str(self.root / "doorward.toml"), "--state", str(self.state)]
+        arguments = {
+            "doorbell": ["-v", *config, "run"],
+            "requester": ["-v", "requester", "receive", "--identity", str(self._asker.path), "--broker", self.wire.url,
+                          "--out", str(self._out)] if who == "requester" else [],
+        }  # fmt: skip
+        process = _SPAWN.Process(target=play, args=(arguments[who], self.control, self.root / f"{who}.log"))
+        await asyncio.to_thread(process.start)
+        self._acting[who] = process
+
+
+def films(folder: TransferFolder) -> list[str]:
+    """The hashes of the films in an evidence folder."""
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.path.glob("clip-*.mp4"))]
