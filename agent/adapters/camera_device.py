@@ -76,7 +76,7 @@ class PiCamera:
 
     def __init__(self, settings: PiCameraSettings, inbox: Inbox) -> None:
         check_pi_camera(settings.number)
-        from picamera2 import Picamera2
+        from picamera2 import Picamera2, Preview
 
         try:
             self._camera: Any = Picamera2(settings.number)
@@ -89,7 +89,10 @@ class PiCamera:
             self._encoder = _encoder(settings)
             output = _output(self._encoder, self._pictures, inbox)
             self._camera.start_encoder(self._encoder, output, name="main")
-            self._camera.start()
+            # Picamera2 gives no buffer back to a camera that does not count as started yet, and never again: where a
+            # busy machine is late with that, none are left. So its pictures are handed round only afterwards.
+            self._camera.start(show_preview=None)
+            self._camera.start_preview(Preview.NULL)
         except (RuntimeError, OSError, BadInput) as error:
             self._camera.close()
             raise Unavailable(f"The Pi camera cannot be started ({error}).") from error

@@ -4,8 +4,9 @@
 
 What a Pi's camera has and the virtual one lacks is made up here: raw modes, buffers of two planes, a pace, and faults.
 Seen by no product code. With VIRTUAL_PI_FAULT naming a file, what stands in it happens once as soon as the file is
-there, and then the file is gone: `starve`, no more buffers come back (picamera2 #1090), or `hang`, the camera's thread
-waits for ever, as it does for an encoder that stopped (picamera2 #1392).
+there, and then the file is gone: `starve`, no more buffers come back (picamera2 #1090), `hang`, the camera's thread
+waits for ever, as it does for an encoder that stopped (picamera2 #1392), or `late`, a busy machine gets round to the
+rest of starting only when all the first pictures have been taken.
 """
 
 from __future__ import annotations
@@ -77,8 +78,16 @@ def modes_of_video(self: Any) -> list[dict[str, Any]]:
     return [{"format": str(f), "size": (s.width, s.height)} for f in formats.pixel_formats for s in formats.sizes(f)]
 
 
+def _fault(name: str) -> bool:
+    """Whether this is to happen now."""
+    if not FAULT.exists() or FAULT.read_text().strip() != name:
+        return False
+    FAULT.unlink()
+    return True
+
+
 class Sensor:
-    """Gives buffers back to the camera no faster than a sensor fills them, and can fail in two ways."""
+    """Gives buffers back to the camera no faster than a sensor fills them, and can fail in three ways."""
 
     def __init__(self) -> None:
         self._release = CompletedRequest.release
@@ -92,6 +101,8 @@ class Sensor:
         for request in self._make(camera):
             self._wait()
             yield request
+        if _fault("late"):  # after the last buffer was queued, before the camera counts as started
+            time.sleep(1)
 
     def release(self, request: Any) -> None:
         if request.ref_count == 1 and request.picam2.started:
@@ -102,13 +113,10 @@ class Sensor:
         self._release(request)
 
     def _fail(self, camera: Any) -> None:
-        if not FAULT.exists():
-            return
-        fault = FAULT.read_text().strip()
-        FAULT.unlink()
-        if fault == "hang":
+        if _fault("hang"):
             threading.Event().wait()
-        self._starved = camera
+        if _fault("starve"):
+            self._starved = camera
 
     def _wait(self) -> None:
         with self._lock:
