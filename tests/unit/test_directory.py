@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -45,11 +43,7 @@ def test_each_vector_has_the_outcome_it_names(file: Path) -> None:
     assert refused.value.reason == vector["outcome"], str(refused.value)
 
 
-def test_the_vectors_are_as_their_program_writes_them_and_cover_the_page() -> None:
-    ran = subprocess.run(
-        [sys.executable, VECTORS / "directory_vectors.py", "--check"], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+def test_the_vectors_cover_the_page() -> None:
     page = (VECTORS.parents[1] / "docs" / "spec" / "identity.md").read_text().split("## Directory")[1]
     rows = re.findall(r"^\| (`[^|]*) \|", page.split("| refusal |")[1], re.M)
     named = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}

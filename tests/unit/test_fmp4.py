@@ -29,7 +29,6 @@ from agent.core.fmp4_sound import parse_sound, parse_sound_init, render_sound, s
 from agent.core.frame import EncodedPacket, SoundFormat, VideoFormat
 from agent.core.sound import SoundRun
 from tests.films import SECOND, cut, film_bytes
-from tests.vectors import fragment_vectors
 
 FORMAT = VideoFormat(640, 480, 90_000, bytes([1, 0x64, 0, 0x1F, 0xFF, 0xE1, 0, 1, 0x67, 1, 0, 1, 0x68]))
 
@@ -309,9 +308,3 @@ def check_sound_vector(vector: dict[str, Any], data: bytes) -> None:
     packets = tuple(bytes.fromhex(packet) for packet in vector["packets"])
     run = SoundRun(packets, vector["start_ns"], 0)
     assert render_sound(run, fmt, vector["zero_ns"], vector["sequence"]) == data
-
-
-def test_the_vectors_are_what_their_script_writes() -> None:
-    assert {vector["name"]: vector for vector in fragment_vectors.vectors()} == {
-        path.stem: json.loads(path.read_text()) for path in VECTORS
-    }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,13 +103,6 @@ def test_every_refusal_of_a_withdrawal_has_a_vector() -> None:
     outcomes = {json.loads(f.read_text())["outcome"] for f in (VECTORS / "withdrawal").glob("*.json")}
     # What is over is for the table of consent to refuse, and tried in tests/unit/test_intake.py.
     assert named - {"not-asked"} == outcomes - {"accepted"}
-
-
-def test_the_vectors_are_as_their_program_writes_them() -> None:
-    ran = subprocess.run(
-        [sys.executable, VECTORS / "request_vectors.py", "--check"], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_what_is_looked_up_is_what_the_request_names() -> None:

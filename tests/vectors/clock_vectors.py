@@ -1,6 +1,4 @@
-"""Writes the vectors of the clock statement (one statement, one outcome, and where moments lie), or compares them.
-
-Usage: python tests/vectors/clock_vectors.py [--check]
+"""The vectors of the clock statement: one statement, one outcome, and where moments lie.
 
 `places` are [µs of the boot clock, best, earliest, latest] with times or null, worked out here by the letter of
 docs/spec/clock.md and not by the product's code.
@@ -8,15 +6,11 @@ docs/spec/clock.md and not by the product's code.
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from request_vectors import Party, b64u
+from tests.vectors.request_vectors import Party, b64u
 
-FOLDER = Path(__file__).parent / "clock"
 DOORBELL, OTHER = Party(b"d", ""), Party(b"o", "")
 BOOT = b64u(bytes(range(16)))
 DAY_US = 86_400_000_000
@@ -131,32 +125,9 @@ CASES: list[tuple[str, str, str, list[list[Any]]]] = [
 ]  # fmt: skip
 
 
-def vectors() -> dict[str, str]:
-    """File name → content."""
-    return {
-        f"{name}.json": json.dumps(
-            {"name": name, "outcome": outcome, "key": b64u(DOORBELL.public), "statement": token, "places": places},
-            indent=1,
-        )
-        + "\n"
+def vectors() -> list[tuple[str, dict[str, Any]]]:
+    key = b64u(DOORBELL.public)
+    return [
+        (name, {"name": name, "outcome": outcome, "key": key, "statement": token, "places": places})
         for name, outcome, token, places in CASES
-    }
-
-
-def main() -> int:
-    wanted = vectors()
-    there = {p.name: p.read_text() for p in FOLDER.glob("*.json")} if FOLDER.is_dir() else {}
-    if "--check" in sys.argv[1:]:
-        wrong = sorted(n for n in wanted.keys() | there.keys() if wanted.get(n) != there.get(n))
-        sys.stdout.write("\n".join(wrong) + "\n" if wrong else f"{len(wanted)} clock vectors are as generated\n")
-        return 1 if wrong else 0
-    FOLDER.mkdir(exist_ok=True)
-    for name in there.keys() - wanted.keys():
-        (FOLDER / name).unlink()
-    for name, text in wanted.items():
-        (FOLDER / name).write_text(text)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    ]

@@ -1,6 +1,4 @@
-"""Writes the decision vectors (one input, one outcome, one named reason), or with --check compares them.
-
-Usage: python tests/vectors/decision_vectors.py [--check]
+"""The decision vectors: one input, one outcome, one named reason.
 
 Decisions and releases are made here by the letter of docs/spec/decision.md, not by the product's code. A clip begins
 between two moments (the same where its time is known); its records stand as [flags, start_ns, duration_ns, hash]. With
@@ -11,16 +9,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from request_vectors import POLICE, STRANGER, Party, b64u
-from sealed_clip_vectors import hpke_seal
 
-FOLDER = Path(__file__).parent / "decision"
+from tests.vectors.request_vectors import POLICE, STRANGER, Party, b64u
+from tests.vectors.sealed_clip_vectors import hpke_seal
+
 OWNER = Party(b"o", "")
 SECOND_OWNER = Party(b"q", "")
 RECOVERY = Party(b"r", "")
@@ -227,27 +222,5 @@ CASES = [
 ]  # fmt: skip
 
 
-def vectors() -> dict[str, str]:
-    """File name → content."""
-    found = {f"{case.name}.json": json.dumps(case.vector(), separators=(",", ":")) + "\n" for case in CASES}
-    assert len(found) == len(CASES), "two vectors have one name"
-    return found
-
-
-def main() -> int:
-    wanted = vectors()
-    there = {p.name: p.read_text() for p in FOLDER.glob("*.json")} if FOLDER.is_dir() else {}
-    if "--check" in sys.argv[1:]:
-        wrong = sorted(n for n in wanted.keys() | there.keys() if wanted.get(n) != there.get(n))
-        sys.stdout.write("\n".join(wrong) + "\n" if wrong else f"{len(wanted)} decision vectors are as generated\n")
-        return 1 if wrong else 0
-    FOLDER.mkdir(exist_ok=True)
-    for name in there.keys() - wanted.keys():
-        (FOLDER / name).unlink()
-    for name, text in wanted.items():
-        (FOLDER / name).write_text(text)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def vectors() -> list[tuple[str, dict[str, Any]]]:
+    return [(case.name, case.vector()) for case in CASES]

@@ -1,20 +1,14 @@
-"""Writes the directory vectors (one input, one outcome, one named reason), or with --check compares them.
-
-Usage: python tests/vectors/directory_vectors.py [--check]
+"""The directory vectors: one input, one outcome, one named reason.
 
 `current` is the newest directory the doorbell has seen under the pinned `key`, or null.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
-from request_vectors import POLICE, STRANGER, Party, b64u
+from tests.vectors.request_vectors import POLICE, STRANGER, Party, b64u
 
-FOLDER = Path(__file__).parent / "directory"
 KEEPER = Party(b"k", "Example County")
 OUT = "accepted"
 
@@ -72,32 +66,9 @@ CASES: list[tuple[str, str, str, str | None]] = [
 ]
 
 
-def vectors() -> dict[str, str]:
-    """File name → content."""
-    return {
-        f"{name}.json": json.dumps(
-            {"name": name, "outcome": outcome, "key": b64u(KEEPER.public), "current": current, "statement": token},
-            indent=1,
-        )
-        + "\n"
+def vectors() -> list[tuple[str, dict[str, Any]]]:
+    key = b64u(KEEPER.public)
+    return [
+        (name, {"name": name, "outcome": outcome, "key": key, "current": current, "statement": token})
         for name, outcome, token, current in CASES
-    }
-
-
-def main() -> int:
-    wanted = vectors()
-    there = {p.name: p.read_text() for p in FOLDER.glob("*.json")} if FOLDER.is_dir() else {}
-    if "--check" in sys.argv[1:]:
-        wrong = sorted(n for n in wanted.keys() | there.keys() if wanted.get(n) != there.get(n))
-        sys.stdout.write("\n".join(wrong) + "\n" if wrong else f"{len(wanted)} directory vectors are as generated\n")
-        return 1 if wrong else 0
-    FOLDER.mkdir(exist_ok=True)
-    for name in there.keys() - wanted.keys():
-        (FOLDER / name).unlink()
-    for name, text in wanted.items():
-        (FOLDER / name).write_text(text)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    ]

@@ -1,18 +1,12 @@
-"""Writes the fragment vectors (one input, one outcome, one named reason), or with --check compares them.
-
-Usage: python tests/vectors/fragment_vectors.py [--check]
+"""The fragment vectors: one input, one outcome, one named reason.
 
 The bytes are put together here by the letter of docs/spec/fragment.md, not by the product's code.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "fragment"
 AVCC = "0164001fffe1000467640a1b01000268ee"
 FORMAT = {"width": 640, "height": 360, "timescale": 1000, "parameter_sets": AVCC}
 
@@ -141,7 +135,7 @@ def good(
     }
 
 
-def vectors() -> list[dict[str, Any]]:
+def vectors() -> list[tuple[str, dict[str, Any]]]:
     plain = [packet(KEY, 5000, 5000, 40, True), packet(PRE, 5040, 5040, 40, False)]
     # Decoded I P B, shown I B P: the decoder is one picture behind.
     late = [packet(KEY, 5040, 5000, 40, True), packet(PRE, 5120, 5040, 40, False), packet(BI, 5080, 5080, 40, False)]
@@ -192,7 +186,7 @@ def vectors() -> list[dict[str, Any]]:
         "init-without-parameter-sets": init(avcc=b""),
     }
     found += [{"name": name, "kind": "init", "outcome": "corrupt", "bytes": data.hex()} for name, data in bad.items()]
-    return found + sound_vectors()
+    return [(str(vector["name"]), vector) for vector in found + sound_vectors()]
 
 
 def sound_vectors() -> list[dict[str, Any]]:
@@ -255,18 +249,3 @@ def sound_vectors() -> list[dict[str, Any]]:
     return found + [
         {"name": name, "kind": "sound-init", "outcome": "corrupt", "bytes": data.hex()} for name, data in bad.items()
     ]
-
-
-def main() -> int:
-    FOLDER.mkdir(exist_ok=True)
-    texts = {f"{vector['name']}.json": json.dumps(vector, indent=1) + "\n" for vector in vectors()}
-    if "--check" in sys.argv[1:]:
-        there = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
-        return 0 if there == texts else 1
-    for name, text in texts.items():
-        (FOLDER / name).write_text(text)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

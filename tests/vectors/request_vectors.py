@@ -1,6 +1,4 @@
-"""Writes the request vectors (one input, one outcome, one named reason), or with --check compares them.
-
-Usage: python tests/vectors/request_vectors.py [--check]
+"""The vectors of requests and withdrawals: one input, one outcome, one named reason.
 
 Everything in them is fixed: keys are made from constant seeds and Ed25519 signatures are deterministic.
 """
@@ -10,14 +8,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-FOLDER = Path(__file__).parent / "request"
 NOW = "2026-11-23T18:00:00Z"
 HOME = [48.2082, 16.3738]
 SQUARE = [[16.37, 48.205], [16.378, 48.205], [16.378, 48.212], [16.37, 48.212], [16.37, 48.205]]
@@ -218,9 +213,8 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
 ]
 
 
-def vectors() -> dict[str, str]:
-    """File name → content."""
-    found = {}
+def vectors() -> list[tuple[str, dict[str, Any]]]:
+    found = []
     for name, outcome, token, changes in CASES:
         vector = {
             "name": name,
@@ -237,8 +231,7 @@ def vectors() -> dict[str, str]:
             "asked_this_week": 0,
             "clips": ["clip"],
         } | changes
-        found[f"{name}.json"] = json.dumps(vector | {"statement": token}, indent=1) + "\n"
-    assert len(found) == len(CASES), "two vectors have one name"
+        found.append((name, vector | {"statement": token}))
     return found
 
 
@@ -262,42 +255,13 @@ WITHDRAWALS: list[tuple[str, str, str]] = [
 ]
 
 
-def withdrawal_vectors() -> dict[str, str]:
-    """File name → content."""
+def withdrawal_vectors() -> list[tuple[str, dict[str, Any]]]:
     asked_by = {hash_of(GOOD): POLICE.kid, hash_of("another's"): b64u(b"another requeste")}
-    return {
-        f"{name}.json": json.dumps(
-            {
-                "name": name,
-                "outcome": outcome,
-                "have_asked": [POLICE.statement()],
-                "asked_by": asked_by,
-                "statement": token,
-            },
-            indent=1,
+    have_asked = [POLICE.statement()]
+    return [
+        (
+            name,
+            {"name": name, "outcome": outcome, "have_asked": have_asked, "asked_by": asked_by, "statement": token},
         )
-        + "\n"
         for name, outcome, token in WITHDRAWALS
-    }
-
-
-def main() -> int:
-    failed = 0
-    for folder, wanted in ((FOLDER, vectors()), (FOLDER.with_name("withdrawal"), withdrawal_vectors())):
-        there = {p.name: p.read_text() for p in folder.glob("*.json")} if folder.is_dir() else {}
-        if "--check" in sys.argv[1:]:
-            wrong = sorted(n for n in wanted.keys() | there.keys() if wanted.get(n) != there.get(n))
-            said = "\n".join(wrong) if wrong else f"{len(wanted)} {folder.name} vectors are as generated"
-            sys.stdout.write(said + "\n")
-            failed |= bool(wrong)
-            continue
-        folder.mkdir(exist_ok=True)
-        for name in there.keys() - wanted.keys():
-            (folder / name).unlink()
-        for name, text in wanted.items():
-            (folder / name).write_text(text)
-    return failed
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    ]
