@@ -248,3 +248,16 @@ def waiting_for_the_disk(db: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         db.execute(f"PRAGMA synchronous = {int(habit)}")
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is written inside or, where anything is raised, nothing of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # a full disk has SQLite roll back by itself
+            db.execute("ROLLBACK")
+        raise

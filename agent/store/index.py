@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from agent.core.manifest import Manifest, read_manifest
 from agent.core.sealing import CLIP_LIMIT_NS, header_hash, read_header
 from agent.core.statements import Kind
 from agent.core.timeline import MAY_LIE_WITHIN_NS, Span, Trust, looked_for
+from agent.store.database import transaction
 from agent.store.ring import ClipFile
 
 
@@ -142,17 +143,9 @@ class Index:
         )  # fmt: skip
         self._db.execute(_PUT, values)
 
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def at_once(self) -> AbstractContextManager[None]:
         """Let what is put and removed inside be one commit: a wait for the disk for each clip takes minutes."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # a full disk has SQLite roll back by itself
-                self._db.execute("ROLLBACK")
-            raise
+        return transaction(self._db)
 
     def extend(self, row: ClipRow) -> None:
         """The clip being recorded has grown: one page of the database is written, not one for each of its indexes."""
@@ -175,8 +168,8 @@ class Index:
 
     def boot(self, boot: str) -> BootClock | None:
         """What the clock of a boot was worth, if that is known; verified when it was put here."""
-        found = self._db.execute("SELECT statement FROM boots WHERE boot = ?", (boot,)).fetchone()
-        return statements.unverified(Kind.CLOCK, bytes(found[0]), BootClock) if found else None
+        statement = self.clock_statement(boot)
+        return statements.unverified(Kind.CLOCK, statement, BootClock) if statement is not None else None
 
     def clock_statement(self, boot: str) -> bytes | None:
         """The clock statement of a boot, verbatim."""
@@ -188,17 +181,12 @@ class Index:
 
         Returns how many clips got another time or trust.
         """
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            changed = 0
+        changed = 0
+        with transaction(self._db):
             for clock, token in boots:
                 values = (clock.boot, clock.number, token)
                 self._db.execute("INSERT OR REPLACE INTO boots VALUES (?,?,?)", values)
                 changed += self._correct(clock)
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
         return changed
 
     def _correct(self, clock: BootClock) -> int:
@@ -262,24 +250,23 @@ class Index:
 
     def newest(self, limit: int) -> list[ClipRow]:
         """The newest clips, newest first."""
-        query = f"SELECT {_COLUMNS} FROM {_CLIPS} ORDER BY start_ns DESC, sequence DESC LIMIT ?"  # noqa: S608
-        return [_row(dict(r)) for r in self._db.execute(query, (limit,))]
+        return list(self._clips("ORDER BY start_ns DESC, sequence DESC LIMIT ?", limit))
 
     def all(self) -> Iterator[ClipRow]:
         """Every clip by sequence."""
-        for row in self._db.execute(f"SELECT {_COLUMNS} FROM {_CLIPS} ORDER BY sequence"):  # noqa: S608
-            yield _row(dict(row))
+        return self._clips("ORDER BY sequence")
 
     def by_id(self, clip: str) -> ClipRow | None:
         """The clip with this id."""
-        found = self._db.execute(f"SELECT {_COLUMNS} FROM {_CLIPS} WHERE id = ?", (clip,)).fetchone()  # noqa: S608
-        return _row(dict(found)) if found else None
+        return next(self._clips("WHERE id = ?", clip), None)
 
     def by_sequence(self, sequence: int) -> ClipRow | None:
         """The clip with this number."""
-        query = f"SELECT {_COLUMNS} FROM {_CLIPS} WHERE sequence = ?"  # noqa: S608
-        found = self._db.execute(query, (sequence,)).fetchone()
-        return _row(dict(found)) if found else None
+        return next(self._clips("WHERE sequence = ?", sequence), None)
+
+    def _clips(self, which: str, *values: int | str) -> Iterator[ClipRow]:
+        for found in self._db.execute(f"SELECT {_COLUMNS} FROM {_CLIPS} {which}", values):  # noqa: S608
+            yield _row(dict(found))
 
     def last_sequence(self) -> int:
         """The highest number in use, 0 for none."""
@@ -319,24 +306,19 @@ class Index:
 
     def evictable(self) -> Iterator[ClipRow]:
         """Ended clips nobody holds and that are not leaving already, oldest first."""
-        query = (
-            f"SELECT {_COLUMNS} FROM {_CLIPS} WHERE state != 'recording' "  # noqa: S608
-            "AND sequence NOT IN (SELECT sequence FROM holds WHERE active) "
+        return self._clips(
+            "WHERE state != 'recording' AND sequence NOT IN (SELECT sequence FROM holds WHERE active) "
             "AND sequence NOT IN (SELECT sequence FROM leaving) ORDER BY sequence"
         )
-        for row in self._db.execute(query):
-            yield _row(dict(row))
 
     def up_to_dated(self, before_ns: int) -> list[ClipRow]:
         """Ended clips up to the newest whose time is known and before `before_ns`, oldest first."""
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM {_CLIPS} WHERE state != 'recording' "  # noqa: S608
-            "AND sequence NOT IN (SELECT sequence FROM leaving) AND sequence <= (SELECT MAX(sequence) FROM clips "
-            "WHERE start_ns < ? AND end_ns < ? AND trust IN ('synchronised', 'corrected')) "
-            "ORDER BY sequence",
-            (before_ns, before_ns),
+        which = (
+            "WHERE state != 'recording' AND sequence NOT IN (SELECT sequence FROM leaving) AND sequence <= "
+            "(SELECT MAX(sequence) FROM clips WHERE start_ns < ? AND end_ns < ? "
+            "AND trust IN ('synchronised', 'corrected')) ORDER BY sequence"
         )
-        return [_row(dict(r)) for r in rows]
+        return list(self._clips(which, before_ns, before_ns))
 
 
 def _sql(utc_ns: int) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 from agent.core import audit, consent, statements
@@ -19,7 +18,7 @@ from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
 from agent.core.identity import read_requester_statement
 from agent.core.settings import Settings
 from agent.core.timeline import Until
-from agent.store.database import waiting_for_the_disk
+from agent.store.database import transaction, waiting_for_the_disk
 
 _RELEASE_JOIN = 4  # bytes of the length before each release
 
@@ -92,22 +91,11 @@ class Ledger:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # a full disk has SQLite roll back by itself
-                self._db.execute("ROLLBACK")
-            raise
-
     # -- the chain
 
     def note(self, now_ns: int, what: str, details: Details) -> None:
         """One audit entry by itself."""
-        with self._transaction():
+        with transaction(self._db):
             self._append(now_ns, what, details)
 
     def _append(self, now_ns: int, what: str, details: Details) -> None:
@@ -132,7 +120,7 @@ class Ledger:
 
     def put_owners(self, version: int, statement: bytes, now_ns: int) -> None:
         """Take over an accepted owner set; the pairing secret, if one is open, is spent with it."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("INSERT INTO owner_sets VALUES (?, ?)", (version, statement))
             self._db.execute("DELETE FROM pairing")
             self._append(now_ns, "owners-changed", {"version": version, "hash": b64u(statements.digest(statement))})
@@ -143,7 +131,7 @@ class Ledger:
 
     def pairing_secret(self, now_ns: int) -> bytes:
         """The open secret, one try used up; Refused("no-pairing") when none is open any more."""
-        with self._transaction():
+        with transaction(self._db):
             row = self._db.execute("SELECT secret, expires_ns, tries FROM pairing").fetchone()
             if row is None or row[1] <= now_ns or row[2] <= 0:
                 raise Refused(
@@ -178,7 +166,7 @@ class Ledger:
         same transaction.
         """
         values = {f.name: getattr(row, f.name) for f in fields(row)} | {"state": row.state.value}
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("INSERT INTO nonces VALUES (?, ?)", (row.id, row.received_ns))
             self._db.execute(
                 f"INSERT INTO requests ({','.join(values)}) VALUES ({','.join('?' * len(values))})",  # noqa: S608
@@ -201,7 +189,7 @@ class Ledger:
 
     def prompted(self, request: str, now_ns: int) -> None:
         """The owner is being asked now."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("UPDATE requests SET prompted_ns = ? WHERE id = ?", (now_ns, request))
             self._append(now_ns, "prompted", {"request": request})
 
@@ -211,7 +199,7 @@ class Ledger:
 
     def told(self, request: str, now_ns: int) -> None:
         """The owner's phones were told of it, by whatever tells them."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("UPDATE requests SET told_ns = ? WHERE id = ?", (now_ns, request))
             self._append(now_ns, "told", {"request": request})
 
@@ -222,7 +210,7 @@ class Ledger:
 
     def withdraw(self, request: str, withdrawal: bytes, now_ns: int) -> RequestRow:
         """The requester took it back: prompt, undo window and transfer end. Refused("not-asked") when it is over."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("UPDATE requests SET withdrawal = ? WHERE id = ?", (withdrawal, request))
             details: Details = {"withdrawal": b64u(statements.digest(withdrawal))}
             self._move(request, Event.WITHDRAW, now_ns, "withdrawn", details)
@@ -253,7 +241,7 @@ class Ledger:
 
     def put_directory(self, key: str, version: int, statement: bytes, now_ns: int) -> None:
         """Take over a newer one."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("INSERT OR REPLACE INTO directories VALUES (?, ?, ?)", (key, version, statement))
             details: Details = {"version": version, "hash": b64u(statements.digest(statement))}
             self._append(now_ns, "directory-changed", details)
@@ -273,7 +261,7 @@ class Ledger:
     def put_settings(self, settings: Settings, now_ns: int, details: Details) -> list[str]:
         """Store them; requests that wait from requesters now blocked are declined with them: their ids."""
         ended = []
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("INSERT OR REPLACE INTO settings VALUES (1, ?)", (to_json(settings),))
             self._append(now_ns, "settings-changed", details)
             for row in self.in_state(State.ASKED):
@@ -328,7 +316,7 @@ class Ledger:
 
         `choose` says which, while nobody else can write: a clip cannot come to be held in between.
         """
-        with waiting_for_the_disk(self._db), self._transaction():
+        with waiting_for_the_disk(self._db), transaction(self._db):
             for clip in choose():
                 self._db.execute("INSERT OR IGNORE INTO leaving VALUES (?)", (clip.sequence,))
                 self._db.execute("UPDATE holds SET active = 0 WHERE sequence = ?", (clip.sequence,))
@@ -338,7 +326,7 @@ class Ledger:
 
     def move(self, request: str, event: Event, now_ns: int, what: str, details: Details | None = None) -> RequestRow:
         """Carry out one step of consent; Refused("not-asked") and no change where the table has none."""
-        with self._transaction():
+        with transaction(self._db):
             self._move(request, event, now_ns, what, details or {})
         return self.request(request)
 
@@ -354,7 +342,7 @@ class Ledger:
 
     def decline(self, request: str, decision: bytes, owner: str, now_ns: int) -> RequestRow:
         """Store a signed no."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("UPDATE requests SET decision = ? WHERE id = ?", (decision, request))
             details: Details = {"answer": "decline", "owner": owner, "decision": b64u(statements.digest(decision))}
             self._move(request, Event.DECLINE, now_ns, "decided", details)
@@ -362,7 +350,7 @@ class Ledger:
 
     def decline_unsigned(self, request: str, by: str, now_ns: int) -> None:
         """A no that no owner signed, and who said it. It can only ever keep something from leaving."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("UPDATE requests SET rule = ? WHERE id = ?", (by, request))
             self._move(request, Event.DECLINE, now_ns, "declined-unsigned", {"by": by})
 
@@ -376,7 +364,7 @@ class Ledger:
         """
         name = b64u(statements.digest(decision))
         joined = b"".join(len(r).to_bytes(_RELEASE_JOIN, "big") + r for r in releases)
-        with self._transaction():
+        with transaction(self._db):
             if self._db.execute("SELECT 1 FROM void_decisions WHERE hash = ?", (name,)).fetchone():
                 raise Refused("void", "this decision was taken back; decide anew")
             self._hold(request, clips)
@@ -402,7 +390,7 @@ class Ledger:
 
     def undo(self, request: str, now_ns: int) -> RequestRow:
         """Take a yes back before anything left: the decision is void for ever, its keys are deleted."""
-        with self._transaction():
+        with transaction(self._db):
             row = self.request(request)
             self._move(request, Event.UNDO, now_ns, "undone", {})
             assert row.decision is not None, "a request in the undo window has a decision"
@@ -420,7 +408,7 @@ class Ledger:
 
     def resume(self, request: str, now_ns: int, undo_until: Until) -> RequestRow:
         """Let the undo window run again, from its beginning."""
-        with self._transaction():
+        with transaction(self._db):
             self._move(request, Event.RESUME, now_ns, "resumed", {})
             self._run_until(request, undo_until)
         return self.request(request)
@@ -429,7 +417,7 @@ class Ledger:
         self, request: str, transfer: str, offer: bytes, clocks: dict[int, str], size: int, now_ns: int
     ) -> RequestRow:
         """The undo window is over: store the offer before it is published."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute(
                 "UPDATE transfers SET offer = ?, clocks = ? WHERE id = ?", (offer, to_json(clocks), transfer)
             )
@@ -438,7 +426,7 @@ class Ledger:
 
     def delivered(self, request: str, transfer: TransferRow, receipt: bytes, sent_bytes: int, now_ns: int) -> None:
         """Store the requester's signed receipt; the clips are let go."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute(
                 "UPDATE transfers SET receipt = ?, sent_bytes = ? WHERE id = ?", (receipt, sent_bytes, transfer.id)
             )
@@ -449,7 +437,7 @@ class Ledger:
     def end_sending(self, request: str, event: Event, sent_bytes: int, now_ns: int) -> RequestRow:
         """Stop, or let lapse, a transfer: what was sent until now is noted with it."""
         what = {Event.STOP: "stopped-sharing", Event.EXPIRE: "lapsed"}[event]
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("UPDATE transfers SET sent_bytes = ? WHERE request = ?", (sent_bytes, request))
             self._move(request, event, now_ns, what, {"bytes": sent_bytes})
         return self.request(request)
