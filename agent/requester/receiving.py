@@ -33,6 +33,7 @@ from agent.requester.opening import open_bundle
 log = logging.getLogger(__name__)
 
 MAX_PULLS = 8
+MAX_WAITING_OFFERS = 256
 IDLE_NS = 120 * 1_000_000_000
 FLUSH_S = 5.0
 _TICK_S = 1.0
@@ -88,6 +89,7 @@ class Receiver:
         self._out = out
         self._tell = on_progress
         self._pulls: dict[str, _Pull] = {}
+        self._waiting: dict[str, bytes] = {}  # offers that came while MAX_PULLS transfers were being received
         self._given_up: set[str] = set()
         self._outgoing: asyncio.Queue[tuple[str, bytes, int]] = asyncio.Queue()
         self._connections = 0
@@ -129,6 +131,9 @@ class Receiver:
                 pull.last_news_ns = now_ns
         for message in messages:
             self._on_message(message, now_ns)
+        while self._waiting and len(self._pulls) < MAX_PULLS:
+            transfer = next(iter(self._waiting))
+            self._take("offer", transfer, self._waiting.pop(transfer))
         for transfer, pull in list(self._pulls.items()):
             self._advance(transfer, pull, now_ns, tasks)
 
@@ -158,14 +163,18 @@ class Receiver:
             return
         if topic.what == "block":
             self._on_block(topic, message.payload, now_ns)
-            return
+        else:
+            self._take(topic.what, topic.transfer, message.payload)
+
+    def _take(self, what: str, transfer: str, token: bytes) -> None:
+        """An offer or an end; what is none of ours leaves no trace but in the log."""
         try:
-            if topic.what == "offer":
-                self._on_offer(topic.transfer, message.payload)
-            elif topic.what == "end":
-                self._on_end(topic.transfer, message.payload)
+            if what == "offer":
+                self._on_offer(transfer, token)
+            elif what == "end":
+                self._on_end(transfer, token)
         except (Refused, Corrupt, Unavailable) as e:
-            log.warning("the %s of transfer %s was not taken: %s", topic.what, topic.transfer, e)
+            log.warning("the %s of transfer %s was not taken: %s", what, transfer, e)
 
     def _on_block(self, topic: TransferTopic, payload: bytes, now_ns: int) -> None:
         pull = self._pulls.get(topic.transfer)
@@ -203,7 +212,9 @@ class Receiver:
         if folder.ended:
             return
         if len(self._pulls) >= MAX_PULLS:
-            log.warning("an offer waits: %d transfers are being received already", MAX_PULLS)
+            if transfer not in self._waiting and len(self._waiting) < MAX_WAITING_OFFERS:
+                log.info("an offer waits: %d transfers are being received already", MAX_PULLS)
+                self._waiting[transfer] = token
             return
         self._begin(folder, token, offer, request)
 
@@ -246,8 +257,8 @@ class Receiver:
             if not folder.has(names.PARTIAL):
                 continue
             try:
-                offer = read_offer(folder.read(names.OFFER))
-                self._on_offer(offer.transfer, folder.read(names.OFFER))
+                token = folder.read(names.OFFER)
+                self._on_offer(read_offer(token).transfer, token)
             except (Refused, Corrupt, Unavailable) as e:
                 log.warning("%s is not taken up again: %s", folder.path, e)
 

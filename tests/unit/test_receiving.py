@@ -16,6 +16,7 @@ from agent.core import statements
 from agent.core.bundle import End, Offer, read_receipt
 from agent.core.encoding import b64u
 from agent.core.statements import Kind
+from agent.requester import receiving as receiving_module
 from agent.requester.folder import TransferFolder
 from agent.requester.key_file import RequesterIdentity
 from agent.requester.opening import verify_folder
@@ -83,6 +84,22 @@ async def test_two_transfers_at_once_arrive_verified_and_receipted(broker: Embed
             keys = {first.identity.said.id: first.identity.keys.signs.public_key()}
             read_receipt(home.receipts[0], home.answered.offer_token, keys)
             assert sorted(home.sent) == list(range(home.answered.bundle.blocks + 1))
+
+
+async def test_an_offer_that_comes_while_enough_is_received_is_taken_up_later(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving_module, "MAX_PULLS", 1)
+    first = answer(tmp_path)
+    more = [answer(tmp_path, identity=first.identity) for _ in range(2)]
+    async with contextlib.AsyncExitStack() as stack:
+        reception = await stack.enter_async_context(receiving(broker.url, first.identity, tmp_path / "out"))
+        for answered in (first, *more):
+            home = await stack.enter_async_context(serving(broker.url, answered))
+            await asyncio.sleep(0)
+            home.offer_every_s = 3600  # said once, as far as this test goes
+        for answered in (first, *more):
+            await reception.stage(Stage.VERIFIED, answered.transfer)
 
 
 async def test_what_a_former_run_received_is_not_sent_again(broker: EmbeddedBroker, tmp_path: Path) -> None:
