@@ -45,6 +45,52 @@ _SPAWN = multiprocessing.get_context("forkserver")
 _SPAWN.set_forkserver_preload(["agent.cli.doorbell", "agent.cli.requester", "tests.slow.steps"])
 
 
+def recorded(root: Path, footage: Path) -> Neighbourhood:
+    """A paired doorbell in `root` that has recorded the two visits of the rendered doorstep."""
+    street = Neighbourhood(root, "mqtt://127.0.0.1:9", footage)
+    config = street.config.read_text()
+    street.config.write_text(config.replace(f'replay = ["{footage}"]', "replay = []"))
+    with street.running():
+        street.pair()
+    street.config.write_text(config)
+    with street.running():
+        street.wait_for_clips(2)
+    return street
+
+
+def configuration(opening: Neighbourhood, port: int, broker: str, requesters: list[RequesterIdentity]) -> str:
+    """For a doorbell that goes on where `opening` ended: no camera, no undo window, these requesters pinned."""
+    text = opening.config.read_text()
+    pinned = ", ".join(f'"{one.statement_path}"' for one in requesters)
+    for pattern, value in (
+        (r"port = \d+", f"port = {port}"),
+        (r"pinned = .*", f"pinned = [{pinned}]"),
+        (r"replay = .*", "replay = []"),
+        (r'url = "mqtt:.*"', f'url = "{broker}"'),
+        (r"undo_s = .*", "undo_s = 0"),
+    ):
+        text, found = re.subn(pattern, value, text)
+        assert found == 1, pattern
+    return text
+
+
+def about_the_last_half_hour(case: str, now_ns: int) -> Question:
+    """What a requester asks the homes around."""
+    area, span = Circle((HOME[1], HOME[0]), 400.0), Span(now_ns - _HALF_AN_HOUR_NS, now_ns)
+    return Question(area, span, case, "Package theft", "Did your camera see anybody?", "555-0100")
+
+
+@contextlib.asynccontextmanager
+async def owner_of(opening: Neighbourhood, port: int) -> AsyncIterator[OwnerSession]:
+    """The owner of `opening`, signed in at the doorbell that listens on `port` now."""
+    content = owner_file.read(opening.owner)
+    assert content.doorbell is not None
+    async with OwnerClient(f"http://127.0.0.1:{port}") as client:
+        session = OwnerSession(client, content.doorbell, owner_file.unlock(content, None), time.time_ns)
+        await session.open()
+        yield session
+
+
 @dataclass(frozen=True)
 class Scene:
     """Who is killed at which step; `stop`: the owner stops the transfer at its first block."""
@@ -91,7 +137,8 @@ class Stage:
             director = await asyncio.start_unix_server(self._direct, self.control)
             try:
                 async with Wire(self.broker.port).open() as self.wire:
-                    self._write_config()
+                    text = configuration(self.opening, self.port, self.wire.url, self.requesters)
+                    (self.root / "doorward.toml").write_text(text)
                     await self._enter("doorbell")
                     yield self
             finally:
@@ -99,20 +146,6 @@ class Stage:
                     process.kill()
                     process.join()
                 director.close()
-
-    def _write_config(self) -> None:
-        text = self.opening.config.read_text()
-        pinned = ", ".join(f'"{one.statement_path}"' for one in self.requesters)
-        for pattern, value in (
-            (r"port = \d+", f"port = {self.port}"),
-            (r"pinned = .*", f"pinned = [{pinned}]"),
-            (r"replay = .*", "replay = []"),
-            (r'url = "mqtt:.*"', f'url = "{self.wire.url}"'),
-            (r"undo_s = .*", "undo_s = 0"),
-        ):
-            text, found = re.subn(pattern, value, text)
-            assert found == 1, pattern
-        (self.root / "doorward.toml").write_text(text)
 
     # -- one scene
 
@@ -123,10 +156,7 @@ class Stage:
         self._asker, self._out = asker, self.root / f"out{number}"
         await self._everybody_listens()
         now_ns = time.time_ns()
-        question = Question(
-            Circle((HOME[1], HOME[0]), 400.0), Span(now_ns - _HALF_AN_HOUR_NS, now_ns), f"case-{number}",
-            "Package theft", "Did your camera see anybody?", "555-0100",
-        )  # fmt: skip
+        question = about_the_last_half_hour(f"case-{number}", now_ns)
         asked = await ask(asker, BrokerAddress.parse(self.wire.url), question, now_ns)
         await self._until(lambda row: row.state == "asked", asked.id)
         self._scene = self._performed = scene
@@ -157,15 +187,6 @@ class Stage:
 
     # -- the owner
 
-    @contextlib.asynccontextmanager
-    async def _owner(self) -> AsyncIterator[OwnerSession]:
-        content = owner_file.read(self.opening.owner)
-        assert content.doorbell is not None
-        async with OwnerClient(f"http://127.0.0.1:{self.port}") as client:
-            session = OwnerSession(client, content.doorbell, owner_file.unlock(content, None), time.time_ns)
-            await session.open()
-            yield session
-
     async def _everybody_listens(self) -> None:
         """Until the doorbell hears what is asked. Whoever was killed last is back then."""
         await asyncio.gather(*self._entrances)
@@ -173,7 +194,7 @@ class Stage:
         while time.monotonic() < deadline:
             self._nobody_fell()
             with contextlib.suppress(Unavailable):
-                async with self._owner() as owner:
+                async with owner_of(self.opening, self.port) as owner:
                     if (await owner.client.get("/api/status", Status)).broker == "connected":
                         return
             await asyncio.sleep(0.05)
@@ -182,7 +203,7 @@ class Stage:
     async def _row(self, request: str) -> RequestRow | None:
         """How a request stands; None while the doorbell does not answer or has not heard of it."""
         try:
-            async with self._owner() as owner:
+            async with owner_of(self.opening, self.port) as owner:
                 return next((row for row in await owner.requests() if row.id == request), None)
         except Unavailable:
             return None
@@ -201,7 +222,7 @@ class Stage:
         """Say yes, again if the doorbell died over it and does not have it."""
         while True:
             try:
-                async with self._owner() as owner:
+                async with owner_of(self.opening, self.port) as owner:
                     await owner.share(request, [], sound=False)
                 return
             except Unavailable:
@@ -214,7 +235,7 @@ class Stage:
         await self._until(lambda row: row.state == "sending" and row.sent_bytes >= BLOCK_BYTES, request)
         while True:
             try:
-                async with self._owner() as owner:
+                async with owner_of(self.opening, self.port) as owner:
                     await owner.step(request, "stop")
                 return
             except Unavailable:

@@ -30,7 +30,7 @@ from agent.store.database import connect
 from agent.store.ledger import Ledger
 from tests.slow.conftest import doorward_json, needed
 from tests.slow.doorbells import Neighbourhood
-from tests.slow.stage import VICTIMS, Outcome, Scene, Stage, films
+from tests.slow.stage import VICTIMS, Outcome, Scene, Stage, films, recorded
 from tests.slow.steps import DOORBELL_STEPS, REQUESTER_STEPS, STOP_STEPS
 
 pytestmark = pytest.mark.slow
@@ -47,15 +47,7 @@ SCENES = [Scene(step, victim) for step in DOORBELL_STEPS + REQUESTER_STEPS for v
 def opening(tmp_path_factory: pytest.TempPathFactory, scene: Path) -> Neighbourhood:
     """A paired doorbell that has recorded two visits."""
     needed("mosquitto")
-    street = Neighbourhood(tmp_path_factory.mktemp("opening"), "mqtt://127.0.0.1:9", scene)
-    config = street.config.read_text()
-    street.config.write_text(config.replace(f'replay = ["{scene}"]', "replay = []"))
-    with street.running():
-        street.pair()
-    street.config.write_text(config)
-    with street.running():
-        street.wait_for_clips(2)
-    return street
+    return recorded(tmp_path_factory.mktemp("opening"), scene)
 
 
 def new_requester(path: Path) -> RequesterIdentity:
