@@ -224,6 +224,21 @@ def read_offer(token: bytes) -> Offer:
     return claimed
 
 
+def judge_offer(token: bytes, *, transfer: str, requester: str, asked: Callable[[str], bool], now_ns: int) -> Offer:
+    """An offer that `requester` (its kid) takes, published for `transfer`. Refused by the reasons of the spec.
+
+    `asked`: whether a request with this hash was sent, and not taken back.
+    """
+    offered = read_offer(token)
+    if offered.transfer != transfer or offered.requester != requester:
+        raise Refused("wrong-transfer", "the offer is for another transfer or requester than its topic says")
+    if not asked(offered.request):
+        raise Refused("unknown-request", "the offer answers a request that was not sent with this identity")
+    if parse_time(offered.expires) <= now_ns:
+        raise Refused("expired", "the offer has expired")
+    return offered
+
+
 def read_end(token: bytes, offered: Offer) -> End:
     """The end of the transfer `offered`, signed by the same device. Refused otherwise."""
     device = from_b64u(offered.device, DIGEST_BYTES)
@@ -233,6 +248,10 @@ def read_end(token: bytes, offered: Offer) -> End:
         raise Refused("wrong-transfer", "the end of a transfer names another transfer than the one it was sent for")
     if end.reason not in ("stopped", "lapsed", "withdrawn"):
         raise Refused("malformed", f"a transfer does not end because of '{end.reason[:20]}'")
+    try:
+        parse_time(end.issued)
+    except BadInput as e:
+        raise Refused("malformed", f"the end is not as specified: {e}") from e
     return end
 
 

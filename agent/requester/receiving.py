@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from agent.adapters.broker import BrokerSession, Inbound, SessionState
-from agent.core.bundle import Offer, read_end, read_offer
+from agent.core.bundle import Offer, judge_offer, read_end, read_offer
 from agent.core.encoding import parse_time
 from agent.core.errors import Corrupt, Refused, Unavailable
 from agent.core.request import FootageRequest
@@ -194,14 +194,11 @@ class Receiver:
     def _on_offer(self, transfer: str, token: bytes) -> None:
         if transfer in self._pulls or transfer in self._given_up:
             return
-        offer = read_offer(token)
-        if offer.transfer != transfer or offer.requester != self._identity.said.id:
-            raise Refused("wrong-transfer", "it is for another transfer or requester than its topic says")
+        offer = judge_offer(
+            token, transfer=transfer, requester=self._identity.said.id, asked=self._asked, now_ns=time.time_ns()
+        )
         request = self._identity.request(offer.request)
-        if request is None:
-            raise Refused("unknown-request", "it answers a request that was not sent with this identity")
-        if parse_time(offer.expires) <= time.time_ns():
-            raise Refused("expired", "it has expired")
+        assert request is not None, "the offer was judged to answer a request of ours"
         case_number = unverified(Kind.REQUEST, request, FootageRequest).case_number
         folder = TransferFolder.of(self._out, case_number, transfer)
         if folder.has(names.OFFER) and folder.read(names.OFFER) != token:
@@ -217,6 +214,9 @@ class Receiver:
                 self._waiting[transfer] = token
             return
         self._begin(folder, token, offer, request)
+
+    def _asked(self, request_hash: str) -> bool:
+        return self._identity.request(request_hash) is not None
 
     def _on_end(self, transfer: str, token: bytes) -> None:
         pull = self._pulls.get(transfer)
