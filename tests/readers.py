@@ -327,8 +327,12 @@ def _answering(folder: Path) -> list[Reader]:
     end = statements.sign(
         Kind.END, bundle.End(offered.transfer, offered.request, "stopped", said.received), answered.device
     )
+    judge_offer = partial(
+        bundle.judge_offer, transfer=offered.transfer, requester=offered.requester, asked=lambda _: True, now_ns=0
+    )
     return [
         *_statement("bundle.read_offer", Kind.OFFER, answered.device, answered.offer_token, bundle.read_offer),
+        *_statement("bundle.judge_offer", Kind.OFFER, answered.device, answered.offer_token, judge_offer),
         *_statement("bundle.read_end", Kind.END, answered.device, end, lambda t: bundle.read_end(t, offered)),
         *_statement(
             "bundle.read_receipt", Kind.RECEIPT, signs, receipt,
