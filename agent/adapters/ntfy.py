@@ -39,6 +39,17 @@ class Ntfy:
         except (aiohttp.ClientError, TimeoutError, OSError) as e:
             raise Unavailable(f"{server} cannot be reached to tell the owner's phone: {type(e).__name__}") from e
 
+    async def answers(self) -> None:
+        """Whether the server does; it is told nothing. Unavailable where it does not."""
+        health = f"{self._topic.server}v1/health"
+        try:
+            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+            async with aiohttp.ClientSession(timeout=timeout) as http, http.get(health) as answer:
+                if answer.status >= 500:
+                    raise Unavailable(f"{self._topic.server} answers with status {answer.status}")
+        except (aiohttp.ClientError, TimeoutError, OSError) as e:
+            raise Unavailable(f"{self._topic.server} cannot be reached: {type(e).__name__}") from e
+
 
 def owner_phones(ntfy: str, title: str, page: str, token: str) -> Ntfy | None:
     """What the configuration names; None where it names nothing. BadInput where that cannot be used."""

@@ -21,6 +21,7 @@ _COMMANDS = {
     "clips": "agent.cli.stored",
     "demo": "agent.cli.demo",
     "directory": "agent.cli.directory",
+    "doctor": "agent.cli.doctor",
     "models": "agent.cli.models",
     "notify": "agent.cli.notify",
     "owner": "agent.cli.owner_settings",  # which has those of agent.cli.owner and agent.cli.people too

@@ -65,6 +65,21 @@ class WriterLock:
         self._what = what
         self._handle: int | None = None
 
+    @staticmethod
+    def holder(state: StateDirectory) -> str | None:
+        """The process that writes there now, like "doorward run (process 7)"; None where there is none."""
+        try:
+            handle = os.open(state.root / "lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
+        finally:
+            os.close(handle)
+        return None
+
     def __enter__(self) -> WriterLock:
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

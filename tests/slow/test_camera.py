@@ -7,11 +7,13 @@ machine but a Pi has it: the hardware encoder, the sensor's controls, the ribbon
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -32,11 +34,15 @@ CORNER = "[[0.0, 0.0], [0.25, 0.0], [0.25, 0.5], [0.0, 0.5]]"
 EVERYTHING = "[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]"
 
 
+def _home() -> dict[str, str]:
+    """Where the Debian is kept is not where these tests keep their films."""
+    return {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
+
+
 @pytest.fixture(scope="module")
 def camera_root() -> None:
     """The Debian with the camera, made if need be; skipped where it cannot be, failed in CI."""
-    home = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
-    made = subprocess.run([ROOT / "scripts" / "camera_root"], capture_output=True, text=True, env=home)
+    made = subprocess.run([ROOT / "scripts" / "camera_root"], capture_output=True, text=True, env=_home())
     if made.returncode:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(made.stderr.strip().splitlines()[-1])
 
@@ -63,14 +69,22 @@ class Door(Neighbourhood):
         )
 
     def launch(self) -> subprocess.Popen[bytes]:
-        command = [
-            ROOT / "scripts" / "camera_root", "run", self.cameras,
-            f"VIRTUAL_PI_FAULT={self.fault}", PYTHON, SHIM, "agent", "-v", "--config", self.config,
-            "--state", self.state, "run",
-        ]  # fmt: skip
-        home = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
         with self.log.open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, env=home)
+            return subprocess.Popen(self._inside("-v", "run"), stdout=log, stderr=log, env=_home())
+
+    def examined(self) -> dict[str, Any]:
+        """What `doorward doctor` says of each thing, there."""
+        done = subprocess.run(self._inside("--json", "doctor"), capture_output=True, text=True, env=_home(), timeout=60)
+        found = json.loads(done.stdout)
+        assert done.returncode == (0 if found["ok"] else 1)
+        return {check["check"]: check for check in found["checks"]}
+
+    def _inside(self, *arguments: str) -> list[str | Path]:
+        return [
+            ROOT / "scripts" / "camera_root", "run", self.cameras,
+            f"VIRTUAL_PI_FAULT={self.fault}", PYTHON, SHIM, "agent", "--config", self.config,
+            "--state", self.state, *arguments,
+        ]  # fmt: skip
 
     def start(self) -> subprocess.Popen[bytes]:
         process = self.launch()
@@ -266,6 +280,21 @@ def test_a_camera_that_hangs_ends_the_process_with_a_sentence(at: Path, moving: 
         assert process.wait(60) == 3
     assert "The Pi camera does not answer any more; start Doorward anew" in door.log.read_text()
     assert door.command("check")["ok"] is True
+
+
+def test_the_doctor_tries_the_camera_or_leaves_it_to_the_doorbell(at: Path, moving: str) -> None:
+    door = Door(at, moving)
+    door.become_owned()
+    found = door.examined()
+    assert (found["camera"]["verdict"], found["camera"]["text"]) == ("ok", "640×360 comes")
+    assert found["encoder"]["verdict"] == "ok", found["encoder"]["text"]
+    assert found["owner"]["verdict"] == found["disk"]["verdict"] == "ok"
+    door.fault.write_text("starve")
+    assert "has sent nothing" in door.examined()["camera"]["text"]
+    with door.running():
+        door.said("begins")
+        assert door.examined()["camera"]["verdict"] == "off"
+    assert "no camera" not in door.log.read_text(), "it was not taken away"
 
 
 def test_without_a_camera_it_says_what_to_do(at: Path, moving: str) -> None:

@@ -170,6 +170,7 @@ def test_a_service_installs_records_outlives_a_wedge_and_stops(machine: Machine,
     doorward_json("owner", "pair", link, "--identity", identity, "--device", f"http://127.0.0.1:{port}")
     until(lambda: machine.service("StatusText"), lambda said: said == "Recording", 60)
 
+    _the_doctor_knows(machine, settings="ok", doorbell="ok", owner="ok", permissions="ok", disk="ok")
     first = machine.service("MainPID")
     machine.do("systemctl", "kill", "--signal=STOP", "--kill-whom=main", "doorward")  # every thread of it, as if stuck
     begun = time.monotonic()
@@ -190,6 +191,8 @@ def test_a_service_installs_records_outlives_a_wedge_and_stops(machine: Machine,
 
     machine.do("systemctl", "stop", "doorward")
     assert (machine.service("Result"), machine.service("ExecMainStatus")) == ("success", "0")
+    (machine.root / CONFIG).chmod(0o600)
+    _the_doctor_knows(machine, doorbell="bad", permissions="bad", owner="ok")
     clips = machine.doorward("clips")
     assert len(clips) == 3
     assert all(clip["state"] != "recording" for clip in clips)
@@ -201,6 +204,12 @@ def test_a_service_installs_records_outlives_a_wedge_and_stops(machine: Machine,
     assert (machine.root / CONFIG).exists()
     kept = [path for path in (machine.root / "var/lib/doorward/ring").rglob("*") if path.is_file()]
     assert len(kept) >= len(clips), "recordings stay"
+
+
+def _the_doctor_knows(machine: Machine, **verdicts: str) -> None:
+    done = machine.try_("doorward", "--json", "doctor")
+    found = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    assert {check: found[check]["verdict"] for check in verdicts} == verdicts, found
 
 
 def _only_root_and_the_doorbell_read_the_settings(machine: Machine) -> None:

@@ -1,0 +1,55 @@
+"""`doorward doctor`: the examination of a doorbell, as a page with ✓ and ✗."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.adapters import vitals
+from agent.cli.output import DEFAULT_CONFIG, DEFAULT_STATE, options, report
+from agent.core.errors import DoorwardError
+from agent.core.health import Finding, Verdict, bad
+from agent.examining import examine
+
+_MARKS = {Verdict.OK: "[green]✓[/]", Verdict.BAD: "[red]✗[/]", Verdict.OFF: "[dim]–[/]"}
+
+
+@click.command()
+@click.pass_context
+def doctor(context: click.Context) -> None:
+    """Try everything the doorbell needs, and say what to do where something fails."""
+    opts = options(context)
+    if logging.getLogger().level > logging.INFO:
+        logging.getLogger("agent").setLevel(logging.CRITICAL)  # the report says it
+    file, state = opts.config_path or DEFAULT_CONFIG, opts.state
+    try:
+        config = opts.config
+    except DoorwardError as error:
+        findings = [bad("settings", str(error), f"sudo nano {file}")]
+    else:
+        unit = vitals.service() if state == DEFAULT_STATE else None
+        with opts.console.status("Trying everything the doorbell needs …"):
+            findings = list(examine(config, file, state, unit))
+    fine = all(finding.verdict is not Verdict.BAD for finding in findings)
+    checks = [
+        {"check": found.check, "verdict": found.verdict.value, "text": found.text, "do": found.do} for found in findings
+    ]
+    report(opts, {"ok": fine, "checks": checks}, lambda console: _show(console, findings))
+    if not fine:
+        sys.exit(1)
+
+
+def _show(console: Console, findings: list[Finding]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for found in findings:
+        do = f"\n[bold]→ {escape(found.do)}[/]" if found.do else ""
+        table.add_row(_MARKS[found.verdict], found.check, escape(found.text) + do)
+    console.print(table)
