@@ -388,7 +388,7 @@ async def test_a_broker_that_is_away_is_waited_for(line: Line) -> None:
 
 async def test_a_requester_that_falls_silent_hears_the_offer_again(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when its receipt was lost."""
-    monkeypatch.setattr(sending_module, "QUIET_S", 0.3)
+    monkeypatch.setattr(sending_module, "QUIET_S", 1.0)
     agree(line)
     line.now += UNDO
     async with line.running():
@@ -396,7 +396,10 @@ async def test_a_requester_that_falls_silent_hears_the_offer_again(line: Line, m
         await line.sending.on_get(TRANSFER, get((0, 1), seq=1))
         await settled(line)
         assert len(line.offers()) == 1
-        await asyncio.sleep(0.4)
+        for _ in range(200):
+            if len(line.offers()) == 2:
+                break
+            await asyncio.sleep(0.1)
         assert len(line.offers()) == 2
 
 
