@@ -161,10 +161,17 @@ class Clock(_Section, frozen=True):
 
 
 class Http(_Section, frozen=True):
-    """Where the owner's page is served."""
+    """Where the owner's page is served: plain on this machine, by HTTPS to everybody else.
+
+    `names`: what phones reach it under; `certificate`, `key`: PEM files, where it has a certificate from elsewhere.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    https_port: Annotated[int, Meta(ge=0, le=65535)] = 8443
+    names: tuple[str, ...] = ()
+    certificate: str = ""
+    key: str = ""
 
 
 class Config(_Section, frozen=True):
@@ -216,6 +223,7 @@ def read_config(path: Path) -> Config:
         config,
         broker=_beside(home, config.broker),
         home_assistant=_beside(home, config.home_assistant),
+        http=_beside(home, config.http),
         camera=msgspec.structs.replace(config.camera, replay=[str(home / f) for f in config.camera.replay]),
         requesters=msgspec.structs.replace(
             asked,
@@ -225,7 +233,7 @@ def read_config(path: Path) -> Config:
     )
 
 
-AnyBroker = TypeVar("AnyBroker", bound=Broker)
+WithFiles = TypeVar("WithFiles", Broker, HomeAssistant, Http)
 
 
 def camera_masks(config: Config) -> tuple[Mask, ...]:
@@ -233,9 +241,9 @@ def camera_masks(config: Config) -> tuple[Mask, ...]:
     return tuple(Mask(tuple(mask.corners)) for mask in config.camera.masks)
 
 
-def _beside(home: Path, broker: AnyBroker) -> AnyBroker:
-    files = {name: str(home / file) for name in ("ca", "certificate", "key") if (file := getattr(broker, name))}
-    return msgspec.structs.replace(broker, **files)
+def _beside(home: Path, section: WithFiles) -> WithFiles:
+    named = {name: getattr(section, name, "") for name in ("ca", "certificate", "key")}
+    return msgspec.structs.replace(section, **{name: str(home / file) for name, file in named.items() if file})
 
 
 def _explain(path: Path, text: str, error: str) -> str:

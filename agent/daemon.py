@@ -47,6 +47,7 @@ from agent.home_talk import HomeTalk, household_address
 from agent.phone_talk import PhoneTalk
 from agent.recorder import RecorderReport, recorder_settings
 from agent.recorder_thread import Footage, RecorderThread
+from agent.secure_home import SecureHome, stays_here
 from agent.setup import Opened, open_state, pairing_link
 from agent.store.clips import ClipStore
 from agent.store.keeping import Keeper, ring_limits
@@ -97,6 +98,7 @@ class Doorbell:
         self._talk = BrokerTalk(self.bulletin)
         self._broker = broker_address(config.broker)
         self._household = household_address(config)
+        self._secure = None if stays_here(config.http.host) else SecureHome(config, state)
         told = config.notify
         self._phones = owner_phones(told.ntfy, config.doorbell.name, told.page, told.ntfy_token)
         self.recorded: asyncio.Future[RecorderReport] = asyncio.get_running_loop().create_future()
@@ -153,11 +155,9 @@ class Doorbell:
         self._note("started")
         newcomers = Newcomers(self._ledger, opened.device, self.time.now, lambda: self.bulletin.tell("status"))
         server = OwnerServer(self.doorkeeper, newcomers, self.desk, self.preferences, self._paired)
-        host = self._config.http.host
-        port = await server.start(host, self._config.http.port)
+        origin = await self._serve_page(server)
         if self._ledger.owners() is not None:
             self._may_record.set()
-        shown = "localhost" if host in ("127.0.0.1", "::1") else host
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -171,10 +171,11 @@ class Doorbell:
                     group.create_task(self._timekeeper.run()),
                     group.create_task(self._tell_household()),
                     group.create_task(self._tell_phones()),
+                    group.create_task(self._keep_page_trusted()),
                 ]
                 self._watchdog.start()
                 self._supervisor.ready(self.recording)
-                ready(Running(f"http://{shown}:{port}", opened.recovery_code))
+                ready(Running(origin, opened.recovery_code))
                 await self.stopped.wait()
                 self._supervisor.stopping()
                 self.recorder.stop()
@@ -193,6 +194,17 @@ class Doorbell:
             await server.stop()
             self._timekeeper.close()
             self._note("stopped")
+
+    async def _serve_page(self, server: OwnerServer) -> str:
+        """Where the owner opens the page."""
+        http = self._config.http
+        if self._secure is None:
+            return f"http://localhost:{await server.start(http.host, http.port)}"
+        self._secure.renew(self.time.now())
+        await server.start(http.host, http.port)
+        port = await server.start_secure(http.host, http.https_port, self._secure.context)
+        server.show_steps(self._secure.steps(port))
+        return self._secure.origin(port)
 
     def _note(self, what: str) -> None:
         try:
@@ -266,6 +278,8 @@ class Doorbell:
 
     def _time_known(self) -> None:
         log.info("the time is known")
+        if self._secure is not None:
+            self._secure.look_after(self.time.now())
         self._intake.judge_waiting()
         self._sending.look_again()
         self.bulletin.tell("status")
@@ -313,6 +327,10 @@ class Doorbell:
         node = home_assistant.node_id(raw_public(self._device))
         prefix, name = self._config.home_assistant.discovery_prefix, self._config.doorbell.name
         await HomeTalk(self._household, prefix, node, name, __version__, panel, self.bulletin).run()
+
+    async def _keep_page_trusted(self) -> None:
+        if self._secure is not None:
+            await self._secure.keep_fresh(self.time.now)
 
     async def _tell_phones(self) -> None:
         if self._phones is not None:

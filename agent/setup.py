@@ -54,7 +54,9 @@ def open_state(state: StateDirectory, now_ns: int, random: Callable[[int], bytes
     return Opened(state, db, device, code)
 
 
-def pairing_link(ledger: Ledger, device: Ed25519PrivateKey, origin: str, now_ns: int, secret: bytes) -> str:
-    """Open pairing for one phone; the link to show as a QR code. The last field is for a CA's hash: none here."""
+def pairing_link(
+    ledger: Ledger, device: Ed25519PrivateKey, origin: str, now_ns: int, secret: bytes, authority_hash: bytes = b""
+) -> str:
+    """Open pairing for one phone; the link to show as a QR code. `authority_hash`: of the page's own CA, if any."""
     ledger.open_pairing(secret, now_ns + identity.PAIRING_LIFE_NS, identity.PAIRING_TRIES)
-    return f"{origin}/pair#1.{b64u(secret)}.{device_id(device)}."
+    return f"{origin}/pair#1.{b64u(secret)}.{device_id(device)}.{b64u(authority_hash)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from importlib.resources import files
@@ -18,6 +19,7 @@ import msgspec
 from aiohttp import web
 
 from agent.adapters.page import Page
+from agent.adapters.secure_page import Steps, is_private
 from agent.core.encoding import from_b64u, from_json, to_json
 from agent.core.errors import BadInput, Corrupt, DoorwardError, NotThere, Refused, Unavailable
 from agent.core.owner_api import (
@@ -153,6 +155,7 @@ class OwnerServer:
         self._preferences = preferences
         self._paired = paired
         self._runner: web.AppRunner | None = None
+        self._steps: Steps | None = None
         self._streams: set[asyncio.Task[object]] = set()
         self._page = Page(Path(str(files("agent").joinpath("web"))))
 
@@ -162,16 +165,28 @@ class OwnerServer:
         self._add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
+        return await self._listen(self._runner, host, port, None)
+
+    async def start_secure(self, host: str, port: int, context: ssl.SSLContext) -> int:
+        """Listen by TLS as well, after `start`; the port in use. Unavailable when it is taken."""
+        assert self._runner is not None, "start comes first"
+        return await self._listen(self._runner, host, port, context)
+
+    def show_steps(self, steps: Steps) -> None:
+        """From now on the plain address answers with these to everybody but this machine."""
+        self._steps = steps
+
+    async def _listen(self, runner: web.AppRunner, host: str, port: int, context: ssl.SSLContext | None) -> int:
+        site = web.TCPSite(runner, host, port, ssl_context=context)
         try:
             await site.start()
         except OSError as e:
-            await self._runner.cleanup()
+            await runner.cleanup()
             raise Unavailable(
                 f"port {port} on {host} is not free for the owner's page ({os.strerror(e.errno or 0)}); "
                 "stop what uses it or choose another port"
             ) from e
-        return int(self._runner.addresses[0][1])
+        return int(runner.addresses[-1][1])
 
     async def stop(self) -> None:
         """Close streams and connections."""
@@ -218,7 +233,10 @@ class OwnerServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         try:
-            response = await handler(request)
+            if self._steps is not None and not is_private(request):
+                response: web.StreamResponse = self._steps.answer(request)
+            else:
+                response = await handler(request)
         except DoorwardError as e:
             response = _error(e)
         except web.HTTPException as e:

@@ -27,6 +27,7 @@ from agent.core.timeline import TimeBase, Trust
 from agent.daemon import Doorbell, Running, pinned_requesters
 from agent.live import live_source
 from agent.recorder_thread import Footage
+from agent.secure_home import SecureHome, stays_here
 from agent.setup import pairing_link
 from agent.store.database import connect
 from agent.store.ledger import Ledger
@@ -95,8 +96,10 @@ def pair(context: click.Context, origin: str | None) -> None:
     """Show a QR code that lets one phone in: ten minutes, single use."""
     opts = options(context)
     http = opts.config.http
-    address = origin or f"http://{'localhost' if http.host == '127.0.0.1' else http.host}:{http.port}"
     state = StateDirectory(opts.state)
+    secure = None if stays_here(http.host) else SecureHome(opts.config, state)
+    address = origin or (secure.origin() if secure else f"http://localhost:{http.port}")
+    known_by = secure.authority_hash() if secure else b""
     secret = secrets.token_bytes(identity.SECRET_BYTES)
     with contextlib.closing(connect(state.database)) as db:
         ledger, device = Ledger(db), state.device_key()
@@ -104,10 +107,19 @@ def pair(context: click.Context, origin: str | None) -> None:
         current = ledger.owners()
         if current is not None and identity.read_owner_set(current, device_id(device)).owners:
             raise Refused("already-paired", "this doorbell has an owner already; that phone has to let another one in")
-        link = pairing_link(ledger, device, address.rstrip("/"), now, secret)
+        link = pairing_link(ledger, device, address.rstrip("/"), now, secret, known_by)
     code = identity.pairing_code(secret)
     document = {"url": link, "code": code, "expires": format_time(now + identity.PAIRING_LIFE_NS)}
-    report(opts, document, lambda console: show_pairing(console, link, code))
+    if secure is not None and known_by:
+        document["certificate"] = secure.authority_code()
+    first = f"http://{secure.names[0]}:{http.port}" if secure is not None and known_by else ""
+
+    def human(console: Console) -> None:
+        show_pairing(console, link, code)
+        if first:
+            console.print(f"  A phone's first time: open {first}; it must say  [bold]{document['certificate']}[/]")
+
+    report(opts, document, human)
 
 
 def show_pairing(console: Console, link: str, code: str) -> None:
