@@ -14,6 +14,7 @@ from tests.vectors import (
     fragment_vectors,
     request_vectors,
     sealed_clip_vectors,
+    transfer_vectors,
 )
 
 ROOT = Path(__file__).parent
@@ -25,9 +26,10 @@ GENERATORS: dict[str, Callable[[], list[tuple[str, dict[str, Any]]]]] = {
     "fragment": fragment_vectors.vectors,
     "request": request_vectors.vectors,
     "sealed_clip": sealed_clip_vectors.vectors,
+    "transfer": transfer_vectors.vectors,
     "withdrawal": request_vectors.withdrawal_vectors,
 }
-_ON_ONE_LINE = {"decision"}
+_ON_ONE_LINE = {"decision", "transfer"}
 
 
 def contents(folder: str) -> dict[str, str]:

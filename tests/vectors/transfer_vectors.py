@@ -1,6 +1,4 @@
-"""Writes the transfer vectors (one input, one outcome, one named reason), or with --check compares them.
-
-Usage: python tests/vectors/transfer_vectors.py [--check]
+"""The transfer vectors: one input, one outcome, one named reason.
 
 Messages are made here by the letter of docs/spec/transfer.md, not by the product's code. The bundle of these vectors is
 SHAKE-128 of the text "a bundle", 150,000 bytes: three blocks and one page. A `block` vector gives its payload in
@@ -12,13 +10,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
-from request_vectors import POLICE, STRANGER, Party, asks, b64u, hash_of
+from tests.vectors.request_vectors import POLICE, STRANGER, Party, asks, b64u, hash_of
 
-FOLDER = Path(__file__).parent / "transfer"
 DEVICE = Party(b"d", "")
 OWNER = Party(b"o", "")
 NOW = "2026-11-23T18:00:00Z"
@@ -300,29 +295,9 @@ ENDS = {
 ALL = {"offer": OFFERS, "get": GETS, "block": ARRIVALS, "receipt": RECEIPTS, "end": ENDS}
 
 
-def vectors() -> dict[str, str]:
-    """File name → content."""
-    return {
-        f"{message}-{name}.json": json.dumps({"name": name} | vector, separators=(",", ":")) + "\n"
+def vectors() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{message}-{name}", {"name": name} | vector)
         for message, group in ALL.items()
         for name, vector in group.items()
-    }
-
-
-def main() -> int:
-    wanted = vectors()
-    there = {p.name: p.read_text() for p in FOLDER.glob("*.json")} if FOLDER.is_dir() else {}
-    if "--check" in sys.argv[1:]:
-        wrong = sorted(n for n in wanted.keys() | there.keys() if wanted.get(n) != there.get(n))
-        sys.stdout.write("\n".join(wrong) + "\n" if wrong else f"{len(wanted)} transfer vectors are as generated\n")
-        return 1 if wrong else 0
-    FOLDER.mkdir(exist_ok=True)
-    for name in there.keys() - wanted.keys():
-        (FOLDER / name).unlink()
-    for name, text in wanted.items():
-        (FOLDER / name).write_text(text)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    ]
