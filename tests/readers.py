@@ -264,6 +264,7 @@ def _asking(home: Household) -> list[Reader]:
         decline=DeclineRules(),
         asker_of=lambda _: None,
         seen=lambda _: False,
+        taken_back=lambda *_: False,
         asked_for_case=lambda *_: 0,
         asked_since=lambda *_: 0,
         clips=lambda _: ["clip"],

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core import identity, statements
 from agent.core.area import Area
-from agent.core.encoding import ID_BYTES, NS_PER_S, check_id, from_b64u, parse_time
+from agent.core.encoding import ID_BYTES, NS_PER_S, b64u, check_id, from_b64u, parse_time
 from agent.core.errors import BadInput, Corrupt, Refused
 from agent.core.identity import RequesterStatement
 from agent.core.settings import DeclineRules, rule_against
@@ -86,6 +86,7 @@ class Circumstances:
     decline: DeclineRules
     asker_of: Callable[[str], str | None]  # hash of a request (b64u) → kid of who asked it here
     seen: Callable[[str], bool]  # request id → seen before
+    taken_back: Callable[[str, str], bool]  # hash of a request (b64u), kid of who asks → withdrawn before it came
     asked_for_case: Callable[[str, str], int]  # requester kid, case number → requests so far
     asked_since: Callable[[str, int], int]  # requester kid, UTC ns → requests since then
     clips: Callable[[Span], Sequence[str]]  # ids of the clips that overlap a span
@@ -127,16 +128,23 @@ def judge(token: bytes, known: Circumstances) -> Judged:
         raise Refused("paused", "the owner has paused all requests")
     if known.seen(request.id):
         raise Refused("replayed", "this request was received before")
+    if known.taken_back(b64u(statements.digest(token)), requester.id):
+        raise Refused("withdrawn", "the requester took this request back before it came")
     if request.replaces and known.asker_of(request.replaces) not in (None, requester.id):
         raise Refused("wrong-replaced", "the request replaces one that somebody else asked")
-    if known.asked_for_case(requester.id, request.case_number) >= REQUESTS_PER_CASE:
-        raise Refused("case-limit", f"this requester has asked {REQUESTS_PER_CASE} times in this case already")
-    if known.asked_since(requester.id, known.now_ns - WEEK_NS) >= REQUESTS_PER_WEEK:
-        raise Refused("requester-limit", f"this requester has asked {REQUESTS_PER_WEEK} times in the last 7 days")
+    _check_counts(request, known)
     clips = tuple(known.clips(request.span))
     if not clips:
         raise Refused("no-clips", "nothing was recorded in the time asked about")
     return Judged(request, statements.digest(token), requester, clips, rule_against(known.decline, request))
+
+
+def _check_counts(request: FootageRequest, known: Circumstances) -> None:
+    asker = request.requester.id
+    if known.asked_for_case(asker, request.case_number) >= REQUESTS_PER_CASE:
+        raise Refused("case-limit", f"this requester has asked {REQUESTS_PER_CASE} times in this case already")
+    if known.asked_since(asker, known.now_ns - WEEK_NS) >= REQUESTS_PER_WEEK:
+        raise Refused("requester-limit", f"this requester has asked {REQUESTS_PER_WEEK} times in the last 7 days")
 
 
 def check_rules(request: FootageRequest, now_ns: int) -> None:

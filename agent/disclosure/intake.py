@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 REFUSALS_NOTED_AN_HOUR = 60
 WAITING_LIMIT = 32
+EARLY_LIMIT = 256
 _QUIET_LOOK_S = 20.0
 _HOUR_NS = 3600 * 1_000_000_000
 _UNSIGNED = frozenset({"too-large", "unknown-requester", "bad-signature"})
@@ -67,6 +68,7 @@ class Intake:
         self._bulletin = bulletin
         self._time = time
         self._waiting: deque[bytes] = deque(maxlen=WAITING_LIMIT)
+        self._early: deque[tuple[str, str]] = deque(maxlen=EARLY_LIMIT)  # withdrawn, not asked yet: hash, by whom
         self._minute_of_day = minute_of_day
         self._withdrawn = withdrawn
         self._budget_bytes = budget_bytes
@@ -144,12 +146,28 @@ class Intake:
             return False
 
     def _withdraw(self, token: bytes, now: int) -> None:
-        said = judge_withdrawal(token, self._asked_before, self._asker_of)
+        try:
+            said = judge_withdrawal(token, self._asked_before, self._asker_of)
+        except Refused as e:
+            if e.reason in ("unknown-requester", "unknown-request"):
+                self._expect(token)
+            raise
         row = self._ledger.by_hash(said.request)
         assert row is not None, "a judged withdrawal names a request that is here"
         self._ledger.withdraw(row.id, token, now)
         self._withdrawn()
         self._bulletin.tell("requests", row.id)
+
+    def _expect(self, token: bytes) -> None:
+        """Remember a withdrawal that overtook its request, if somebody signed it who may ask here.
+
+        Refused, and nothing remembered, where judging it as if that requester had asked comes to a no.
+        """
+        kid = statements.signer(Kind.WITHDRAWAL, token)
+        trusted = {k: said for k, (_, said) in self._trusted.known().items()}
+        said = judge_withdrawal(token, trusted.get, lambda _: kid)
+        if (said.request, kid) not in self._early and self._ledger.by_hash(said.request) is None:
+            self._early.append((said.request, kid))
 
     def _asker_of(self, request_hash: str) -> str | None:
         row = self._ledger.by_hash(request_hash)
@@ -169,6 +187,7 @@ class Intake:
             decline=settings.decline,
             asker_of=self._asker_of,
             seen=self._ledger.seen,
+            taken_back=lambda request_hash, kid: (request_hash, kid) in self._early,
             asked_for_case=lambda requester, case: self._ledger.count_requests(requester, case_number=case),
             asked_since=self._ledger.count_requests,
             clips=self._clips,

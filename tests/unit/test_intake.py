@@ -9,13 +9,14 @@ import pytest
 
 from agent.core import statements
 from agent.core.consent import State
+from agent.core.encoding import b64u
 from agent.core.request import REQUESTS_PER_WEEK, FootageRequest
 from agent.core.settings import Blocked, DeclineRules, Pause, QuietHours, Settings
 from agent.core.statements import Kind
 from agent.core.timeline import Span
 from agent.core.withdrawal import sign_withdrawal
 from agent.disclosure.bulletin import Bulletin
-from agent.disclosure.intake import REFUSALS_NOTED_AN_HOUR, WAITING_LIMIT, Intake
+from agent.disclosure.intake import EARLY_LIMIT, REFUSALS_NOTED_AN_HOUR, WAITING_LIMIT, Intake
 from agent.disclosure.trusted import Trusted
 from tests.household import HOME, NOW, SECOND, HandSet, Household, new_keys
 
@@ -126,6 +127,50 @@ def test_who_is_no_longer_trusted_may_still_withdraw(door: Door) -> None:
     door.intake._trusted = Trusted(door.home.ledger, [], None, lambda: door.now)
     take_back(door, asked)
     assert state(door, asked) is State.WITHDRAWN
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_withdrawal_that_overtakes_its_request_keeps_it_from_being_asked(door: Door, asked_before: bool) -> None:
+    if asked_before:
+        ask(door, case="1")
+    token, said = door.home.request(LAST_QUARTER, case="2")
+    take_back(door, b64u(statements.digest(token)))
+    door.intake.on_request(token)
+    assert len(door.noted("withdrawal-refused")) == 1
+    assert '"withdrawn"' in door.noted("request-refused")[0]
+    assert not door.home.ledger.seen(said.id)
+    assert len(door.noted("prompted")) == asked_before
+    ask(door, case="3")  # another is asked as ever
+
+
+def test_a_stranger_cannot_keep_a_request_from_being_asked(door: Door) -> None:
+    token, said = door.home.request(LAST_QUARTER)
+    stranger = new_keys()
+    for kid, key in ((stranger.kid, stranger.signs), (door.home.requester.kid, stranger.signs)):
+        door.intake.on_request(sign_withdrawal(b64u(statements.digest(token)), kid, key, NOW))
+    door.intake.on_request(token)
+    assert [row.id for row in door.home.ledger.requests()] == [said.id]
+
+
+def test_early_withdrawals_are_remembered_up_to_a_limit(door: Door) -> None:
+    tokens = [door.home.request(LAST_QUARTER, case=str(n))[0] for n in range(EARLY_LIMIT + 1)]
+    for token in tokens:
+        take_back(door, b64u(statements.digest(token)))
+        take_back(door, b64u(statements.digest(token)))
+    for token in tokens[:2]:
+        door.intake.on_request(token)
+    assert [row.case_number for row in door.home.ledger.requests()] == ["0"], "the oldest made room"
+
+
+def test_what_is_taken_back_while_it_waits_for_the_time_is_never_asked(door: Door) -> None:
+    door.time.is_known = False
+    tokens = [door.home.request(LAST_QUARTER, case=case)[0] for case in ("1", "2")]
+    for token in tokens:
+        door.intake.on_request(token)
+    take_back(door, b64u(statements.digest(tokens[0])))
+    door.time.is_known = True
+    door.intake.judge_waiting()
+    assert [row.case_number for row in door.home.ledger.requests()] == ["2"]
 
 
 def test_nobody_withdraws_what_another_asked(door: Door) -> None:

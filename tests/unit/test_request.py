@@ -40,6 +40,7 @@ def circumstances(vector: dict[str, Any]) -> Circumstances:
         decline=msgspec.convert(vector["decline"], DeclineRules),
         asker_of=vector["asked_by"].get,
         seen=lambda request: request in vector["seen"],
+        taken_back=lambda request_hash, kid: [request_hash, kid] in vector["taken_back"],
         asked_for_case=lambda requester, case: vector["asked_for_case"],
         asked_since=lambda requester, since_ns: vector["asked_this_week"],
         clips=lambda span: vector["clips"],
