@@ -62,7 +62,7 @@ def make_film(path: Path, kind: FilmKind, container_format: str | None = None) -
         step = Fraction(1, kind.fps) / kind.time_base
         for index in range(kind.pictures):
             frame = av.VideoFrame.from_ndarray(moving_picture(index, kind.size), format="bgr24")
-            frame = frame.reformat(format=kind.pixels)
+            frame = frame.reformat(format=kind.pixels, threads=1)  # two encodings of one film must be the same
             frame.pts = int(index * step) if kind.times is None else kind.times[index]
             frame.time_base = kind.time_base
             frame.pict_type = PictureType.NONE
