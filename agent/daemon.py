@@ -60,6 +60,7 @@ from agent.watchdog import Heartbeat, Watchdog
 log = logging.getLogger(__name__)
 
 _TOLD_EVERY_CLIPS = 1000
+_EXTENDED_EVERY_CLIPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ class Doorbell:
         )
         self._timekeeper = Timekeeper(self.time, clips.index, self._time_moved, self._time_known)
         self._timekeeper.begin()
-        recovery = clips.recover(_tell_recovery)
+        recovery = clips.recover(self._tell_recovery)
         self.time.folder.prune(clips.index)
         for problem in recovery.unreadable:
             log.error("%s; 'doorward check' says more", problem)
@@ -268,6 +269,12 @@ class Doorbell:
         )  # fmt: skip
 
         self.preferences = Preferences(self._ledger, self._trusted, self.bulletin, self.time.now, clock.minute_of_day)
+
+    def _tell_recovery(self, done: int, clips: int) -> None:
+        if done % _EXTENDED_EVERY_CLIPS == 1:
+            self._supervisor.starting(f"Reading clip {done} of {clips}")
+        if done % _TOLD_EVERY_CLIPS == 0:
+            log.warning("the index was lost or is far behind: %d of %d clips are read from the ring", done, clips)
 
     def pairing_link(self, origin: str, secret: bytes) -> str:
         """Open pairing for one phone."""
@@ -335,11 +342,6 @@ class Doorbell:
     async def _tell_phones(self) -> None:
         if self._phones is not None:
             await PhoneTalk(self._phones.tell, self._ledger, self, self.bulletin, self.time.now, random.random).run()
-
-
-def _tell_recovery(done: int, clips: int) -> None:
-    if done % _TOLD_EVERY_CLIPS == 0:
-        log.warning("the index was lost or is far behind: %d of %d clips are read from the ring", done, clips)
 
 
 def _first_purposeful(group: BaseExceptionGroup[BaseException]) -> BaseException:

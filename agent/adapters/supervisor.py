@@ -14,6 +14,7 @@ from collections.abc import Mapping
 log = logging.getLogger(__name__)
 
 _STATUS_LIMIT = 200
+_MORE_US = 60_000_000
 
 
 class Supervisor:
@@ -24,6 +25,10 @@ class Supervisor:
         self._address = "\0" + path[1:] if path.startswith("@") else path
         interval_us = environment.get("WATCHDOG_USEC", "")
         self.watchdog_s = int(interval_us) / 1e6 if self._address and interval_us.isdecimal() else None
+
+    def starting(self, status: str) -> None:
+        """Not ready yet, but on the way: systemd is to wait for another minute."""
+        self._tell(f"EXTEND_TIMEOUT_USEC={_MORE_US}\nSTATUS={_line(status)}")
 
     def ready(self, status: str) -> None:
         """Started, and answering."""

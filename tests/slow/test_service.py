@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 CONFIG = "etc/doorward/doorward.toml"
 DROPINS = "etc/systemd/system/doorward.service.d"
 WEDGED_S = 8
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 PROBING = ("/opt/doorward/bin/python", "/opt/doorward/probe.py")
 
@@ -72,7 +73,7 @@ class Machine:
 
     def try_(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """A command of root's on the machine."""
-        env = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+        env = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name.lower() in _PROXIES}
         env |= {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
         return subprocess.run([*self._enter, *command], capture_output=True, text=True, timeout=timeout, env=env)
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slow.conftest import free_port
+from tests.slow.conftest import doorward_json, free_port
 from tests.slow.test_disk_outage import fault_fs
 
 pytestmark = pytest.mark.slow
@@ -67,3 +68,27 @@ def test_a_disk_that_hangs_silences_the_watchdog_and_is_named(tmp_path: Path, sc
     said = (tmp_path / "log").read_text()
     assert "stuck for 20 seconds" in " ".join(said.split())
     assert "Fatal Python error: Aborted" in said, "where each thread was"
+
+
+def test_a_start_that_reads_the_ring_asks_for_time(tmp_path: Path, scene: Path) -> None:
+    """An index that was lost is read from all clips: longer than systemd would wait, where there are many."""
+    config, state = tmp_path / "doorward.toml", tmp_path / "state"
+    config.write_text(f"[ring]\nmin_free_mb = 0\n[http]\nport = {free_port()}\n")
+    before = doorward_json("--config", config, "--state", state, "replay", scene)["clips"]
+    with contextlib.closing(sqlite3.connect(state / "doorward.db")) as db, db:
+        db.execute("DELETE FROM clips")
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind(str(tmp_path / "notify"))
+    systemd.settimeout(30)
+    doorbell = subprocess.Popen(
+        [sys.executable, "-m", "agent", "--config", str(config), "--state", str(state), "run"],
+        env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
+    )
+    try:
+        said = [systemd.recv(4096).decode() for _ in range(2)]
+    finally:
+        doorbell.terminate()
+        assert doorbell.wait(20) == 0
+    assert said[0] == f"EXTEND_TIMEOUT_USEC=60000000\nSTATUS=Reading clip 1 of {len(before)}"
+    assert said[1].startswith("READY=1")
+    assert len(doorward_json("--config", config, "--state", state, "clips")) == len(before)

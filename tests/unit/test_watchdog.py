@@ -53,11 +53,18 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]
 def test_what_systemd_is_told(systemd: Systemd) -> None:
     supervisor = Supervisor(systemd.environment)
     assert supervisor.watchdog_s == 40
+    supervisor.starting("Reading clip 1 of 9")
     supervisor.ready("watching")
     supervisor.status("two\nlines")
     supervisor.alive()
     supervisor.stopping()
-    assert systemd.heard() == ["READY=1\nSTATUS=watching", "STATUS=two lines", "WATCHDOG=1", "STOPPING=1"]
+    assert systemd.heard() == [
+        "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=Reading clip 1 of 9",
+        "READY=1\nSTATUS=watching",
+        "STATUS=two lines",
+        "WATCHDOG=1",
+        "STOPPING=1",
+    ]
 
 
 def test_without_systemd_nothing_happens() -> None:
