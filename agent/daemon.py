@@ -100,8 +100,8 @@ class Doorbell:
         self._broker = broker_address(config.broker)
         self._household = household_address(config)
         self._secure = None if stays_here(config.http.host) else SecureHome(config, state)
-        told = config.notify
-        self._phones = owner_phones(told.ntfy, config.doorbell.name, told.page, told.ntfy_token)
+        told, page = config.notify, self._secure.origin() if self._secure else ""
+        self._phones = owner_phones(told.ntfy, config.doorbell.name, told.page or page, told.ntfy_token)
         self.recorded: asyncio.Future[RecorderReport] = asyncio.get_running_loop().create_future()
         self.stopped = asyncio.Event()
 
