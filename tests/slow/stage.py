@@ -21,9 +21,9 @@ from pathlib import Path
 from agent.adapters.broker import BrokerAddress
 from agent.adapters.owner_client import OwnerClient
 from agent.core.area import Circle
-from agent.core.bundle import BLOCK_BYTES, read_offer
-from agent.core.errors import Unavailable
-from agent.core.owner_api import RequestRow, Status
+from agent.core.bundle import read_offer
+from agent.core.errors import NotThere, Unavailable
+from agent.core.owner_api import Status
 from agent.core.timeline import Span
 from agent.core.topics import read_transfer_topic
 from agent.owner import key_file as owner_file
@@ -31,6 +31,8 @@ from agent.owner.session import OwnerSession
 from agent.requester.asking import Question, ask
 from agent.requester.folder import END, PARTIAL, TransferFolder
 from agent.requester.key_file import RequesterIdentity
+from agent.store.database import connect
+from agent.store.ledger import Ledger
 from tests.slow.conftest import free_port
 from tests.slow.doorbells import HOME, Neighbourhood
 from tests.slow.killable_broker import Mosquitto
@@ -128,7 +130,7 @@ class Stage:
         shutil.copytree(self.opening.state, self.state)
         self._scene: Scene | None = None
         self._performed: Scene | None = None
-        self._stopped = asyncio.Event()
+        self._begun, self._stopped = asyncio.Event(), asyncio.Event()
         self._acting: dict[str, ForkServerProcess] = {}
         self._entrances: set[asyncio.Task[None]] = set()
         self.port = free_port()
@@ -151,6 +153,7 @@ class Stage:
 
     async def perform(self, scene: Scene | None, number: int) -> Outcome:
         """Ask, share, pull, with the kill in it; until both ends have come to an end."""
+        self._begun.clear()
         self._stopped.clear()
         asker = self.requesters[number // 8]
         self._asker, self._out = asker, self.root / f"out{number}"
@@ -158,19 +161,19 @@ class Stage:
         now_ns = time.time_ns()
         question = about_the_last_half_hour(f"case-{number}", now_ns)
         asked = await ask(asker, BrokerAddress.parse(self.wire.url), question, now_ns)
-        await self._until(lambda row: row.state == "asked", asked.id)
+        await self._until(lambda state: state == "asked", asked.id)
         self._scene = self._performed = scene
         await self._enter("requester")
         await self._share(asked.id)
         if scene is not None and scene.stop:
             await self._stop(asked.id)
-        row = await self._until(lambda row: row.state in ("delivered", "stopped") and self._settled(), asked.id)
+        state = await self._until(lambda state: state in ("delivered", "stopped") and self._settled(), asked.id)
         await self._until(lambda _: self._scene is None, asked.id)
         await asyncio.gather(*self._entrances)
         self._leave("requester")
         (path,) = self._out.iterdir()
         transfer = path.name[-_ID_CHARACTERS:]
-        outcome = Outcome(scene, row.state, TransferFolder(path), transfer, self._extra_blocks(transfer))
+        outcome = Outcome(scene, state, TransferFolder(path), transfer, self._extra_blocks(transfer))
         self.outcomes.append(outcome)
         return outcome
 
@@ -200,23 +203,23 @@ class Stage:
             await asyncio.sleep(0.05)
         raise AssertionError(f"after {self._performed} the doorbell does not find its broker again; see {self.root}")
 
-    async def _row(self, request: str) -> RequestRow | None:
-        """How a request stands; None while the doorbell does not answer or has not heard of it."""
+    def _state(self, request: str) -> str | None:
+        """How a request stands, as the doorbell's disk has it; None where it has not heard of it."""
         try:
-            async with owner_of(self.opening, self.port) as owner:
-                return next((row for row in await owner.requests() if row.id == request), None)
-        except Unavailable:
+            with contextlib.closing(connect(self.state / "doorward.db", read_only=True)) as db:
+                return Ledger(db).request(request).state.value
+        except (NotThere, Unavailable):
             return None
 
-    async def _until(self, good: Callable[[RequestRow], bool], request: str) -> RequestRow:
+    async def _until(self, good: Callable[[str], bool], request: str) -> str:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             self._nobody_fell()
-            row = await self._row(request)
-            if row is not None and good(row):
-                return row
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"{self._performed} came to no end; the request is {row and row.state}; see {self.root}")
+            state = self._state(request)
+            if state is not None and good(state):
+                return state
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{self._performed} came to no end; the request is {state}; see {self.root}")
 
     async def _share(self, request: str) -> None:
         """Say yes, again if the doorbell died over it and does not have it."""
@@ -226,21 +229,22 @@ class Stage:
                     await owner.share(request, [], sound=False)
                 return
             except Unavailable:
-                row = await self._until(lambda _: True, request)
-                if row.state != "asked":
+                await self._everybody_listens()
+                if self._state(request) != "asked":
                     return
 
     async def _stop(self, request: str) -> None:
         """Say stop, once the first block is there; the requester waits until that is done."""
-        await self._until(lambda row: row.state == "sending" and row.sent_bytes >= BLOCK_BYTES, request)
+        await self._begun.wait()
         while True:
             try:
                 async with owner_of(self.opening, self.port) as owner:
                     await owner.step(request, "stop")
                 return
             except Unavailable:
-                if (await self._until(lambda _: True, request)).state == "stopped":
+                if self._state(request) == "stopped":
                     return
+                await self._everybody_listens()
 
     # -- the director
 
@@ -260,6 +264,7 @@ class Stage:
             self._scene = None
             await self._kill(scene.victim)
         if scene is not None and scene.stop and step == "first block kept":
+            self._begun.set()
             await self._stopped.wait()
 
     async def _kill(self, victim: str) -> None:
