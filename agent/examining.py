@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from importlib.util import find_spec
@@ -28,6 +29,7 @@ from agent.core.health import Finding, bad, off, ok
 from agent.detecting import named_model
 from agent.home_talk import household_address
 from agent.live import live_source
+from agent.secure_home import SecureHome, stays_here
 from agent.store.database import connect
 from agent.store.index import Index
 from agent.store.keeping import ring_limits
@@ -61,6 +63,7 @@ def _looks(config: Config, file: Path, state: Path, unit: Service | None) -> lis
         ("settings", lambda: [_settings(file)]),
         ("doorbell", lambda: _doorbell(state, unit)),
         ("permissions", lambda: _permissions(config, file, state, unit)),
+        ("page", lambda: [_page(config, state)]),
         ("camera", lambda: _camera(config, state, unit)),
         ("disk", lambda: [_disk(config, state)]),
         ("clock", lambda: [_clock(config)]),
@@ -86,11 +89,10 @@ def _doorbell(state: Path, unit: Service | None) -> Iterator[Finding]:
             yield bad("doorbell", f"the service does not run ({unit.active})", log)
         if unit.enabled != "enabled":
             yield bad("start", "the doorbell does not start with the machine", "sudo systemctl enable doorward")
-    there = (state / "doorward.db").exists()
     if unit is None:
-        running = WriterLock.holder(StateDirectory(state)) if there else None
+        running = _running(state)
         yield ok("doorbell", f"{running} runs") if running else off("doorbell", "does not run")
-    if not there:
+    if not (state / "doorward.db").exists():
         yield off("owner", "a phone can be paired once the doorbell was started")
         return
     found = StateDirectory(state)
@@ -140,7 +142,8 @@ def _holds_secrets(config: Config) -> bool:
 def _named_files(config: Config) -> list[Path]:
     brokers = (config.broker, config.home_assistant)
     names = [name for broker in brokers for name in (broker.ca, broker.certificate, broker.key) if name]
-    return [Path(name) for name in (*names, *config.requesters.pinned)]
+    page = [name for name in (config.http.certificate, config.http.key) if name]
+    return [Path(name) for name in (*names, *page, *config.requesters.pinned)]
 
 
 def _groups_needed(config: Config) -> list[str]:
@@ -153,7 +156,7 @@ def _camera(config: Config, state: Path, unit: Service | None) -> list[Finding]:
         return [off("camera", "film files are replayed instead of one")]
     if not config.camera.url:
         return [bad("camera", "the settings name none", 'camera.url = "pi", "usb" or "rtsp://…"')]
-    holder = WriterLock.holder(StateDirectory(state)) if (state / "doorward.db").exists() else None
+    holder = _running(state)
     if holder is None:
         return _filmed(config)
     if unit is None or f"(process {unit.pid})" not in holder:
@@ -161,6 +164,28 @@ def _camera(config: Config, state: Path, unit: Service | None) -> list[Finding]:
     if unit.status.lower() in _WELL:
         return [ok("camera", f"the running doorbell says: {unit.status}")]
     return [bad("camera", f"the running doorbell says: {unit.status}", "")]
+
+
+def _running(state: Path) -> str | None:
+    """The doorbell that runs over `state`."""
+    return WriterLock.holder(StateDirectory(state)) if (state / "doorward.db").exists() else None
+
+
+def _page(config: Config, state: Path) -> Finding:
+    """The owner's page as a phone finds it: what answers, and with a certificate that holds for its name."""
+    http = config.http
+    if _running(state) is None:
+        return off("page", "the doorbell does not run")
+    here = "127.0.0.1" if http.host in ("0.0.0.0", "::", "localhost") else http.host  # noqa: S104 - no address to bind
+    asyncio.run(vitals.listens(here, http.port))
+    if stays_here(http.host):
+        return ok("page", f"http://localhost:{http.port}, for this machine alone")
+    home = SecureHome(config, StateDirectory(state))
+    steps = home.steps(http.https_port)
+    trusting = ssl.create_default_context(cadata=steps.authority or None)
+    _, ends = asyncio.run(vitals.tls_facts(here, http.https_port, trusting, home.names[0]))
+    renewal = "sudo systemctl restart doorward" if steps.authority else "renew http.certificate"
+    return health.certificate("page", f"{steps.origin} answers; its", ends, clock.utc_ns() / 1e9, renewal)
 
 
 def _filmed(config: Config) -> list[Finding]:
@@ -227,8 +252,11 @@ def _broker(check: str, address: BrokerAddress | None) -> Iterator[Finding]:
     if address.tls is None:
         yield off(f"{check} TLS", "not used: who sits between reads who is asked, and when")
     else:
-        version, ends = asyncio.run(vitals.broker_tls(address))
-        yield health.certificate(f"{check} TLS", version, ends, clock.utc_ns() / 1e9)
+        version, ends = asyncio.run(vitals.tls_facts(address.host, address.port, address.tls))
+        yield health.certificate(
+            f"{check} TLS", f"{version}; the broker's", ends, clock.utc_ns() / 1e9,
+            "ask who runs the broker to renew it",
+        )  # fmt: skip
 
 
 async def _connected(address: BrokerAddress) -> None:

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.adapters.broker import BrokerAddress
 from agent.core.errors import Unavailable
 
 _UNIT: Final = "doorward.service"
@@ -129,21 +128,30 @@ def may_read(user: str, path: Path) -> bool:
     return bool(found.st_mode & 0o004)
 
 
-async def broker_tls(address: BrokerAddress) -> tuple[str, float]:
-    """The version of TLS agreed on, and when the broker's certificate ends (UTC seconds).
+async def tls_facts(host: str, port: int, context: ssl.SSLContext, name: str | None = None) -> tuple[str, float]:
+    """The version of TLS agreed on, and when the server's certificate ends (UTC seconds).
 
-    Unavailable where the broker cannot be reached or its certificate does not hold.
+    Unavailable where the server cannot be reached or its certificate does not hold for `name` (else `host`).
     """
-    assert address.tls is not None, "asked only of encrypted connections"
     try:
         async with timeout(_HANDSHAKE_S):
-            _, writer = await open_connection(address.host, address.port, ssl=address.tls)
+            _, writer = await open_connection(host, port, ssl=context, server_hostname=name or host)
     except ssl.SSLCertVerificationError as e:
-        raise Unavailable(f"the certificate of {address} does not hold: {e.verify_message}") from e
+        raise Unavailable(f"the certificate at {host}:{port} does not hold: {e.verify_message}") from e
     except (OSError, TimeoutError) as e:
-        raise Unavailable(f"no encrypted connection to {address}: {e or type(e).__name__}") from e
+        raise Unavailable(f"no encrypted connection to {host}:{port}: {e or type(e).__name__}") from e
     try:
         agreed = writer.get_extra_info("ssl_object")
         return agreed.version(), float(ssl.cert_time_to_seconds(agreed.getpeercert()["notAfter"]))
     finally:
         writer.close()
+
+
+async def listens(host: str, port: int) -> None:
+    """Unavailable where nothing takes a connection there."""
+    try:
+        async with timeout(_HANDSHAKE_S):
+            _, writer = await open_connection(host, port)
+    except (OSError, TimeoutError) as e:
+        raise Unavailable(f"nothing answers at {host}:{port}: {e or type(e).__name__}") from e
+    writer.close()

@@ -114,12 +114,12 @@ def clock(synchronised: bool, error_ns: int, trusted: bool) -> Finding:
                "timedatectl; sudo timedatectl set-ntp true")  # fmt: skip
 
 
-def certificate(check: str, version: str, expires_utc_s: float, now_utc_s: float) -> Finding:
-    """What encrypts the way to a broker, and for how long its certificate still is good."""
-    days = int((expires_utc_s - now_utc_s) // 86400)
+def certificate(check: str, whose: str, ends_utc_s: float, now_utc_s: float, do: str) -> Finding:
+    """For how long what encrypts a connection is good; `whose` begins the sentence, `do` is for when it ends soon."""
+    days = int((ends_utc_s - now_utc_s) // 86400)
     if days < SOON_DAYS:
-        return bad(check, f"the broker's certificate ends in {days} days", "ask who runs the broker to renew it")
-    return ok(check, f"{version}, certificate good for {days} days")
+        return bad(check, f"{whose} certificate ends in {days} days", do)
+    return ok(check, f"{whose} certificate is good for {days} days")
 
 
 def temperature(celsius: float | None) -> Finding:

@@ -171,7 +171,7 @@ def test_a_service_installs_records_outlives_a_wedge_and_stops(machine: Machine,
     doorward_json("owner", "pair", link, "--identity", identity, "--device", f"http://127.0.0.1:{port}")
     until(lambda: machine.service("StatusText"), lambda said: said == "Recording", 60)
 
-    _the_doctor_knows(machine, settings="ok", doorbell="ok", owner="ok", permissions="ok", disk="ok")
+    _the_doctor_knows(machine, settings="ok", doorbell="ok", owner="ok", permissions="ok", page="ok", disk="ok")
     first = machine.service("MainPID")
     machine.do("systemctl", "kill", "--signal=STOP", "--kill-whom=main", "doorward")  # every thread of it, as if stuck
     begun = time.monotonic()
@@ -237,7 +237,7 @@ def _configure(machine: Machine, port: int) -> None:
     assert (machine.root / CONFIG).read_text() == (ROOT / "config" / "doorward.toml").read_text()
     (machine.root / CONFIG).write_text(
         f"[camera]\nreplay = {['/films/door.mp4'] * 5}\nrealtime = true\n".replace("'", '"')
-        + f"[ring]\nmin_free_mb = 0\n[http]\nport = {port}\n"
+        + f'[ring]\nmin_free_mb = 0\n[http]\nhost = "0.0.0.0"\nport = {port}\nhttps_port = {free_port()}\n'
     )
     (machine.root / DROPINS).mkdir()
     (machine.root / "opt/doorward/probe.py").write_text(PROBE)

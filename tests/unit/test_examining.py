@@ -17,7 +17,6 @@ from cryptography.x509.oid import NameOID
 
 from agent import examining
 from agent.adapters import vitals
-from agent.adapters.broker import BrokerAddress
 from agent.adapters.embedded_broker import EmbeddedBroker
 from agent.adapters.vitals import Service
 from agent.config import read_config
@@ -157,10 +156,12 @@ def test_a_camera_that_is_not_there_or_not_named(door: Door) -> None:
 
 
 def test_a_camera_in_use_is_not_opened_but_asked_for(door: Door) -> None:
-    door.settings('[camera]\nurl = "rtsp://127.0.0.1:9/none"\n')
+    door.settings('[camera]\nurl = "rtsp://127.0.0.1:9/none"\n[http]\nport = 9\n')
+    assert door.verdict("page") is Verdict.OFF
     with WriterLock(StateDirectory(door.state), "run"):
         assert door.verdict("camera") is Verdict.OFF
         assert door.verdict("doorbell") is Verdict.OK
+        assert door.verdict("page") is Verdict.BAD, "nothing answers"
         (asked,) = door.looked_at(RUNS)["camera"]
         assert (asked.verdict, asked.text) == (Verdict.OK, "the running doorbell says: Recording")
         blind = Service("active", "enabled", os.getpid(), "The camera gave no picture.", "")
@@ -225,17 +226,19 @@ async def test_the_end_of_a_certificate_is_read(certified: Callable[[int], tuple
     context.load_cert_chain(certificate, key)
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
     async with server:
-        url = f"mqtts://localhost:{server.sockets[0].getsockname()[1]}"
-        address = BrokerAddress.parse(url, ca_file=certificate)
+        port = server.sockets[0].getsockname()[1]
+        trusting = ssl.create_default_context(cafile=certificate)
         if days < 0:
             with pytest.raises(Unavailable, match="does not hold: certificate has expired"):
-                await vitals.broker_tls(address)
+                await vitals.tls_facts("localhost", port, trusting)
         else:
-            version, ends = await vitals.broker_tls(address)
+            version, ends = await vitals.tls_facts("localhost", port, trusting)
             assert version == "TLSv1.3"
             assert abs(ends - datetime.datetime.now(datetime.UTC).timestamp() - days * 86400) < 60
+            with pytest.raises(Unavailable, match="does not hold"):
+                await vitals.tls_facts("localhost", port, trusting, "elsewhere.local")
         with pytest.raises(Unavailable, match="does not hold"):
-            await vitals.broker_tls(BrokerAddress.parse(url))
+            await vitals.tls_facts("localhost", port, ssl.create_default_context())
 
 
 def test_a_machines_warmest_place(tmp_path: Path) -> None:

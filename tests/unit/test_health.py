@@ -51,7 +51,7 @@ def test_a_clock_is_kept_right_or_believed() -> None:
 
 @pytest.mark.parametrize(("days", "verdict"), [(14.1, Verdict.OK), (13.9, Verdict.BAD), (-2.0, Verdict.BAD)])
 def test_a_certificate_is_renewed_in_time(days: float, verdict: Verdict) -> None:
-    assert health.certificate("broker TLS", "TLSv1.3", 1e9 + days * 86400, 1e9).verdict is verdict
+    assert health.certificate("page", "its", 1e9 + days * 86400, 1e9, "renew").verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,6 @@ def test_power(bits: int | None, verdict: Verdict, says: str) -> None:
 def test_whatever_is_wrong_comes_with_what_to_do() -> None:
     wrong = [
         *health.camera(Sample(1, 1, (), 1)), health.disk(1, [1], 0, 0, 0), health.clock(False, 0, False),
-        health.certificate("x", "", 0, 0), health.temperature(99), health.power(1), health.power(4),
+        health.certificate("x", "", 0, 0, "renew"), health.temperature(99), health.power(1), health.power(4),
     ]  # fmt: skip
     assert all(found.verdict is Verdict.BAD and found.do for found in wrong)
