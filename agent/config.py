@@ -57,9 +57,11 @@ class Camera(_Section, frozen=True):
 
 
 class Audio(_Section, frozen=True):
-    """Whether the camera's sound is recorded, too."""
+    """Whether sound is recorded, too: a network camera's own, else that of a microphone by ALSA's name (empty: the
+    first there is)."""
 
     record: bool = False
+    microphone: Annotated[str, Meta(max_length=128)] = ""
 
 
 class MotionZone(_Section, frozen=True):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from agent.adapters.camera import CameraSource
 from agent.adapters.camera_device import PiCameraSettings, parse_pi_address
+from agent.adapters.microphone import Microphone, with_sound
 from agent.adapters.patience import PatientSource
 from agent.adapters.stoppable import stoppable
 from agent.adapters.stream import StreamSource
@@ -39,7 +40,11 @@ def _pi_camera(config: Config, number: int) -> LiveSource:
     settings = PiCameraSettings(
         number, camera.width, camera.height, camera.fps, 1000 * camera.bitrate_kbps, camera_masks(config)
     )
-    return lambda stopped: PatientSource(lambda: CameraSource(settings, stopped), stopped)
+
+    def source(stopped: Callable[[], bool]) -> Iterator[SourceItem]:
+        return _heard(config, iter(PatientSource(lambda: CameraSource(settings, stopped), stopped)), stopped)
+
+    return source
 
 
 def _usb_camera(config: Config, address: str) -> LiveSource:
@@ -47,9 +52,17 @@ def _usb_camera(config: Config, address: str) -> LiveSource:
     settings = UsbSettings(address, camera.width, camera.height, camera.fps, camera.bitrate_kbps, camera_masks(config))
 
     def source(stopped: Callable[[], bool]) -> Iterator[SourceItem]:
-        return stoppable(PatientSource(lambda: UsbSource(settings, stopped), stopped), stopped)
+        pictures = stoppable(PatientSource(lambda: UsbSource(settings, stopped), stopped), stopped)
+        return _heard(config, pictures, stopped)
 
     return source
+
+
+def _heard(config: Config, pictures: Iterator[SourceItem], stopped: Callable[[], bool]) -> Iterator[SourceItem]:
+    """The same, with sound where it is wanted."""
+    if not config.audio.record:
+        return pictures
+    return with_sound(pictures, Microphone(config.audio.microphone, stopped))
 
 
 def _network_camera(config: Config) -> LiveSource:

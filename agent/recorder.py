@@ -17,7 +17,17 @@ from agent.clipper import Clipper, ClipWatcher, RecordedClip
 from agent.config import Config
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import Fragmenter, Run
-from agent.core.frame import Away, EncodedPacket, Gap, LumaFrame, SoundFormat, SoundPacket, SourceItem, VideoFormat
+from agent.core.frame import (
+    Away,
+    EncodedPacket,
+    Gap,
+    LumaFrame,
+    Mute,
+    SoundFormat,
+    SoundPacket,
+    SourceItem,
+    VideoFormat,
+)
 from agent.core.identity import OwnerSet
 from agent.core.labels import RING
 from agent.core.motion import Motion, MotionDetector, MotionSettings, Zone
@@ -84,6 +94,9 @@ class Watcher(ClipWatcher, Protocol):
 
     def source_is_back(self) -> None:
         """There is something to see again."""
+
+    def sound_missing(self, reason: str) -> None:
+        """There is nothing to hear; `reason` is a sentence, or empty when there is sound again."""
 
 
 Explain = Callable[[LumaFrame, Motion, MotionDetector], None]
@@ -179,6 +192,8 @@ class Recorder:
             self._clipper.hear(item)
         elif isinstance(item, Away):
             self._wait_out(item)
+        elif isinstance(item, Mute):
+            self._watcher.sound_missing(item.reason)
         else:
             self._take_runs(self._fragmenter.flush())
             self._add_gap(item)

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _CAMERA = "camera"
 _DISK = "disk"
 _BUTTON = "button"
+_MICROPHONE = "microphone"
 _REASON_LIMIT = 300
 _MOTION = "motion"
 
@@ -201,6 +202,12 @@ class RecorderThread:
 
     def source_is_back(self) -> None:
         self._mended(_CAMERA)
+
+    def sound_missing(self, reason: str) -> None:
+        if reason:
+            self._trouble(_MICROPHONE, reason)
+        else:
+            self._mended(_MICROPHONE)
 
     def disk_failed(self, reason: str) -> None:
         self._state = "watching"

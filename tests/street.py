@@ -64,6 +64,7 @@ class Recorded:
         self.failures: list[str] = []
         self.outages: list[tuple[str, int, int]] = []  # reason, how long, how much was lost (ns)
         self.source: list[str] = []
+        self.sound: list[str] = []
 
     def clip_began(self, row: ClipRow) -> None: ...
     def clip_ended(self, row: ClipRow) -> None: ...
@@ -77,6 +78,9 @@ class Recorded:
 
     def source_is_back(self) -> None:
         self.source.append("back")
+
+    def sound_missing(self, reason: str) -> None:
+        self.sound.append(reason or "back")
 
     def disk_failed(self, reason: str) -> None:
         self.failures.append(reason)

@@ -74,6 +74,9 @@ class _Bar:
     def source_is_back(self) -> None:
         """See `source_lost`."""
 
+    def sound_missing(self, reason: str) -> None:
+        """Files have sound or they have none."""
+
     def moment(self, source_ns: int) -> None:
         self._progress.update(self._task, completed=min(source_ns, self._total_ns), clips=self._clips)
 

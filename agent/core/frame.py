@@ -118,4 +118,11 @@ class Away:
     reason: str
 
 
-SourceItem = VideoFormat | EncodedPacket | LumaFrame | SoundFormat | SoundPacket | Gap | Away
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Sound is wanted and there is none, and why, in a sentence; empty: there is sound again."""
+
+    reason: str
+
+
+SourceItem = VideoFormat | EncodedPacket | LumaFrame | SoundFormat | SoundPacket | Gap | Away | Mute

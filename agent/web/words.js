@@ -165,6 +165,7 @@ export const TROUBLE = {
   camera: "No picture from the camera",
   disk: "Recording is paused",
   button: "The button sticks",
+  microphone: "No sound from the microphone",
 };
 
 /** @type {Record<string, string>} */

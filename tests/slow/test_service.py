@@ -276,7 +276,7 @@ def _the_sandbox_holds(machine: Machine) -> None:
     assert probe["pipe"] is None
     assert probe["state"] == 0o700
     assert str(probe["uid"]) == machine.do("id", "--user", "doorward").strip() != "0"
-    assert probe["groups"] == ["doorward", "gpio", "video"]
+    assert probe["groups"] == ["audio", "doorward", "gpio", "video"]
     status = (machine.root / "proc" / machine.service("MainPID") / "status").read_text()
     facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert set(facts["Uid"].split()) == {str(probe["uid"])}
