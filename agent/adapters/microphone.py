@@ -53,6 +53,7 @@ _WORDS: Final = {
     "('sudo usermod -aG audio NAME') and log in anew.",
     "No such": _GONE,
     "Unknown PCM": _GONE,
+    "Cannot get card": _GONE,
 }
 _OTHER: Final = "The microphone {} fails ({}); pull its plug, put it back, and try another socket."
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.frame import Away, EncodedPacket, SourceItem
+from agent.core.frame import Away, EncodedPacket, Mute, SourceItem
 from agent.store.check import Checker
 from agent.store.ring import Ring
 from tests.household import SECOND
@@ -189,6 +189,19 @@ def test_time_alone_ends_a_clip_while_the_camera_is_away(tmp_path: Path) -> None
     assert set(range(200, 300)) <= set(recorded.pictures(rows[0]))
     assert set(range(1500, 1560)) <= set(recorded.pictures(rows[1]))
     assert recorded.source == ["the cable was cut"] * 14 + ["back"]
+
+
+def test_missing_sound_is_told_and_video_goes_on(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+
+    def street() -> Iterator[SourceItem]:
+        yield Mute("There is no microphone.")
+        yield from Street(60, [(20, 26)])
+        yield Mute("")
+
+    recorded.record(street())
+    assert recorded.sound == ["There is no microphone.", "back"]
+    assert len(recorded.rows()) == 1
 
 
 def test_frames_from_before_the_loss_that_come_late_do_no_harm(tmp_path: Path) -> None:

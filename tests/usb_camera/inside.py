@@ -20,13 +20,13 @@ WAIT_S = 90.0
 PORT = 8080
 
 
-def until(true: Callable[[], bool], what: str, seconds: float = WAIT_S) -> None:
+def until(true: Callable[[], bool], what: str, seconds: float = WAIT_S, *, every_s: float = 0.1) -> None:
     """Wait; SystemExit with `what` where it does not come to pass."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
             raise SystemExit(f"it did not come to pass in {seconds:.0f} s: {what}")
-        time.sleep(0.1)
+        time.sleep(every_s)
 
 
 def spawn(out: Path, err: Path, *arguments: str) -> int:
@@ -61,6 +61,17 @@ class Inside:
     def said(self, words: str, count: int = 1) -> None:
         """Wait until the doorbell's log has said it so often."""
         until(lambda: self.log.read_text().count(words) >= count, f"{words!r} × {count}")
+
+    def quiet(self) -> None:
+        """Wait until every clip has ended, and no new one begins at once."""
+
+        def ended() -> bool:
+            log = self.log.read_text()
+            return log.count(" records, ") == log.count(" begins")
+
+        until(ended, "every clip ends")
+        time.sleep(3)
+        until(ended, "every clip ends")
 
     def command(self, *arguments: str) -> Any:
         """A command's JSON."""

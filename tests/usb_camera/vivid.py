@@ -12,6 +12,7 @@ _DRIVER = Path("/sys/bus/platform/drivers/vivid")
 _QUERYCTRL = 0xC0445624
 _S_CTRL = 0xC008561C
 _NEXT = 0x80000000
+_known: dict[str, int] = {}  # looking them up takes longer than a picture
 
 
 def plug(*, into: bool) -> None:
@@ -23,9 +24,10 @@ def tune(**values: int) -> None:
     """Set controls: their names in small letters, with underscores."""
     fd = os.open(DEVICE, os.O_RDWR)
     try:
-        known = _controls(fd)
+        if not _known:
+            _known.update(_controls(fd))
         for name, value in values.items():
-            fcntl.ioctl(fd, _S_CTRL, struct.pack("@Ii", known[name], value))
+            fcntl.ioctl(fd, _S_CTRL, struct.pack("@Ii", _known[name], value))
     finally:
         os.close(fd)
 
