@@ -53,6 +53,7 @@ class Camera(_Section, frozen=True):
     height: Annotated[int, Meta(ge=240, le=1920, multiple_of=2)] = 1080
     fps: Annotated[int, Meta(ge=5, le=30)] = 15
     bitrate_kbps: Annotated[int, Meta(ge=250, le=15_000)] = 4000
+    rotate: Literal[0, 180] = 0
     masks: Annotated[list[CameraMask], Meta(max_length=MAX_MASKS)] = []
 
 
@@ -212,6 +213,12 @@ def read_config(path: Path) -> Config:
     if config.camera.url and config.camera.replay:
         line = _line(text, ["camera"], "url")
         raise BadInput(f"{path}:{line}: camera.url and camera.replay are both set; leave one of them out")
+    if config.camera.rotate and (config.camera.replay or config.camera.url.lower().startswith("rtsp:")):
+        line = _line(text, ["camera"], "rotate")
+        raise BadInput(
+            f"{path}:{line}: camera.rotate is for a Pi's camera or one on USB; a network camera has such a setting of "
+            "its own, and films stay as they are"
+        )
     asked = config.requesters
     if bool(asked.directory) != bool(asked.directory_key):
         line = _line(text, ["requesters"], "directory" if asked.directory else "directory_key")

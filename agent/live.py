@@ -38,8 +38,9 @@ def live_source(config: Config) -> LiveSource:
 def _pi_camera(config: Config, number: int) -> LiveSource:
     camera = config.camera
     settings = PiCameraSettings(
-        number, camera.width, camera.height, camera.fps, 1000 * camera.bitrate_kbps, camera_masks(config)
-    )
+        number, camera.width, camera.height, camera.fps, 1000 * camera.bitrate_kbps, camera_masks(config),
+        camera.rotate == 180,
+    )  # fmt: skip
 
     def source(stopped: Callable[[], bool]) -> Iterator[SourceItem]:
         return _heard(config, iter(PatientSource(lambda: CameraSource(settings, stopped), stopped)), stopped)
@@ -49,7 +50,10 @@ def _pi_camera(config: Config, number: int) -> LiveSource:
 
 def _usb_camera(config: Config, address: str) -> LiveSource:
     camera = config.camera
-    settings = UsbSettings(address, camera.width, camera.height, camera.fps, camera.bitrate_kbps, camera_masks(config))
+    settings = UsbSettings(
+        address, camera.width, camera.height, camera.fps, camera.bitrate_kbps, camera_masks(config),
+        camera.rotate == 180,
+    )  # fmt: skip
 
     def source(stopped: Callable[[], bool]) -> Iterator[SourceItem]:
         pictures = stoppable(PatientSource(lambda: UsbSource(settings, stopped), stopped), stopped)

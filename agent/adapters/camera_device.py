@@ -38,7 +38,8 @@ _NO_CAMERA: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PiCameraSettings:
-    """Which camera (0 is the first), pictures of which size, how many a second, how many bits, and what is masked."""
+    """Which camera (0 is the first), pictures of which size, how many a second, how many bits, what is masked, and
+    whether the camera hangs upside down."""
 
     number: int
     width: int
@@ -46,6 +47,7 @@ class PiCameraSettings:
     fps: int
     bitrate_bps: int
     masks: tuple[Mask, ...] = ()
+    upside_down: bool = False
 
 
 def parse_pi_address(url: str) -> int | None:
@@ -111,17 +113,23 @@ class PiCamera:
         atexit.unregister(self._camera.close)
 
     def _configure(self, settings: PiCameraSettings) -> None:
+        from libcamera import Transform
+
         rows = max(2, 2 * round(settings.height * _LUMA_WIDTH / settings.width / 2))
         paced = "FrameDurationLimits" in self._camera.camera_controls
         self._camera.configure(
             self._camera.create_video_configuration(
                 main={"size": (settings.width, settings.height), "format": "YUV420"},
                 lores={"size": (_LUMA_WIDTH, rows), "format": "YUV420"},
+                transform=Transform(hflip=settings.upside_down, vflip=settings.upside_down),
                 controls={"FrameRate": settings.fps} if paced else {},
                 display=None,
                 queue=False,  # a picture kept for later would be a buffer the camera lacks
             )
         )
+        given = self._camera.camera_configuration()["transform"]
+        if (bool(given.hflip), bool(given.vflip)) != (settings.upside_down, settings.upside_down):
+            raise BadInput("it cannot turn its pictures: leave camera.rotate at 0")
 
 
 class _Pictures:

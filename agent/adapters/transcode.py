@@ -64,7 +64,8 @@ class _InFlight:
 class Transcoder:
     """The items of the `packets` of one opened file or camera, of any codec that can be decoded here.
 
-    `live`: nothing is held back. `masks` are painted into every picture before anything else sees it.
+    `live`: nothing is held back. `upside_down`: every picture is turned by half a circle. `masks` are painted into it
+    (where they are once it is turned) before anything else sees it.
     """
 
     def __init__(
@@ -75,12 +76,14 @@ class Transcoder:
         sampler: LumaSampler,
         *,
         live: bool = False,
+        upside_down: bool = False,
         masks: tuple[Mask, ...] = (),
         encoding: Encoding | None = None,
     ) -> None:
         self._packets = packets
         self._live = live
         self._encoding = encoding or Encoding()
+        self._upside_down = upside_down
         self._masks = masks
         self._painter: tuple[tuple[int, int], MaskPainter] | None = None
         self._track = track
@@ -109,8 +112,8 @@ class Transcoder:
             size = (max(2, frame.width & ~1), max(2, frame.height & ~1))
             if (frame.width, frame.height, frame.format.name) != (*size, _PIXELS):
                 frame = _with_time_of(frame, frame.reformat(*size, format=_PIXELS))
-            if self._masks:
-                frame = self._painted(frame)
+            if self._upside_down or self._masks:
+                frame = self._changed(frame)
             if self._encoder is None or not self._encoder.takes(frame):
                 yield from self._finish()
                 self._encoder = _Encoder(frame, self._clock.timescale, self._rate, self._settings())
@@ -121,14 +124,18 @@ class Transcoder:
         options = self._encoding.options() | ({"tune": "zerolatency"} if self._live else {})
         return options, self._encoding.threads or self._track.codec_context.thread_count
 
-    def _painted(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """A copy: the decoder still looks at its own pictures."""
+    def _changed(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Turned and painted, as a copy: the decoder still looks at its own pictures."""
         size = (frame.width, frame.height)
         if self._painter is None or self._painter[0] != size:
             self._painter = (size, MaskPainter(self._masks, *size))
         pixels = np.asarray(frame.to_ndarray(), dtype=np.uint8)
         colour = pixels[frame.height :].reshape(2, frame.height // 2, frame.width // 2)
-        self._painter[1].paint(pixels[: frame.height], colour[0], colour[1])
+        if self._upside_down:
+            pixels[: frame.height] = pixels[: frame.height][::-1, ::-1].copy()
+            colour[:] = colour[:, ::-1, ::-1].copy()
+        if self._masks:
+            self._painter[1].paint(pixels[: frame.height], colour[0], colour[1])
         painted = av.VideoFrame.from_ndarray(pixels, format=_PIXELS)
         painted.color_range, painted.colorspace = frame.color_range, frame.colorspace
         return _with_time_of(frame, painted)

@@ -42,7 +42,8 @@ _THREADS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class UsbSettings:
-    """Which camera ("usb" or a device file), pictures of which size, how many a second, and what is masked.
+    """Which camera ("usb" or a device file), pictures of which size, how many a second, what is masked, and whether
+    the camera hangs upside down.
 
     `most_kbps` limits what is encoded here; a camera that encodes itself has a limit of its own.
     """
@@ -53,6 +54,12 @@ class UsbSettings:
     fps: int
     most_kbps: int
     masks: tuple[Mask, ...] = ()
+    upside_down: bool = False
+
+    @property
+    def as_sent(self) -> bool:
+        """Whether H.264 from the camera can be recorded as it is."""
+        return not (self.masks or self.upside_down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +84,9 @@ class Camera(Protocol):
 
 
 def open_webcam(settings: UsbSettings) -> Camera:
-    """The camera of `settings`. With masks all is encoded anew, so that H.264 from the camera would be for nothing."""
+    """The camera of `settings`. Where all is to be encoded anew, H.264 from the camera would be for nothing."""
     size = (settings.width, settings.height, settings.fps)
-    return Webcam(settings.address, size, prefer_encoded=not settings.masks)
+    return Webcam(settings.address, size, prefer_encoded=settings.as_sent)
 
 
 class UsbSource:
@@ -111,11 +118,19 @@ class UsbSource:
     def _items(self, camera: Camera) -> Iterator[SourceItem]:
         times = _PictureClock(camera.mode.fps)
         track, packets = _Track(camera.mode), self._packets(camera)
-        sampler, masks = LumaSampler(_LUMA_WIDTH, _LUMA_RATE_HZ), self._settings.masks
-        if camera.mode.kind == "h264" and not masks:
+        sampler, settings = LumaSampler(_LUMA_WIDTH, _LUMA_RATE_HZ), self._settings
+        if camera.mode.kind == "h264" and settings.as_sent:
             return PassThrough(packets, track, times, sampler).items()
-        encoding = Encoding(_PRESET, _CRF, self._settings.most_kbps, _THREADS)
-        return Transcoder(packets, track, times, sampler, live=True, masks=masks, encoding=encoding).items()
+        return Transcoder(
+            packets,
+            track,
+            times,
+            sampler,
+            live=True,
+            upside_down=settings.upside_down,
+            masks=settings.masks,
+            encoding=Encoding(_PRESET, _CRF, settings.most_kbps, _THREADS),
+        ).items()
 
     def _without_holes(self, items: Iterator[SourceItem]) -> Iterator[SourceItem]:
         """The same items, with a gap where pictures are missing and nobody has said so."""

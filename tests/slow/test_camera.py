@@ -302,3 +302,12 @@ def test_without_a_camera_it_says_what_to_do(at: Path, moving: str) -> None:
     door.config.write_text(door.config.read_text().replace('"pi"', '"pi:3"'))
     with door.running():
         door.said("There is no Pi camera number 3; switch the Pi")
+
+
+def test_picamera2_takes_the_setting_for_a_camera_upside_down(at: Path, moving: str) -> None:
+    """More the virtual camera does not do: it says that it turns its pictures and leaves them as they are."""
+    door = Door(at, moving)
+    door.config.write_text(door.config.read_text().replace("[camera]", "[camera]\nrotate = 180"))
+    with door.running():
+        door.said("begins")
+    assert "cannot turn" not in door.log.read_text()

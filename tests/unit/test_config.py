@@ -43,6 +43,9 @@ def test_relative_paths_are_the_files(tmp_path: Path) -> None:
         ("[camera]\nmasks = [{ corners = [[0, 0], [1, 0], [1, 2]] }]\n", r"doorward.toml:2: camera.masks: .*<= 1"),
         ("[camera]\n\n[[camera.masks]]\ncorner = []\n", r"doorward.toml:4: there is no setting 'corner'"),
         ("[broker]\nupload_kbit_s = 99\n", r"doorward.toml:2: broker.upload_kbit_s is at least 100, or 0"),
+        ("[camera]\nurl = 'rtsp://a/b'\nrotate = 180\n", r"doorward.toml:3: camera.rotate is for a Pi's camera or"),
+        ("[camera]\nreplay = ['a.mp4']\nrotate = 180\n", r"doorward.toml:3: .*films stay as they are"),
+        ("[camera]\nrotate = 90\n", r"doorward.toml:2: camera.rotate: Invalid enum value 90"),
         ("[motion\n", r"doorward.toml: .*line 1"),
     ],
 )

@@ -72,6 +72,13 @@ def annexb(count: int) -> list[bytes]:
     return [bytes(packet) for packet in packets]
 
 
+def sent(kind: str, count: int) -> list[bytes]:
+    """What a camera of that kind sends of the scene."""
+    if kind == "h264":
+        return annexb(count)
+    return [{"mjpeg": jpeg, "yuyv422": yuyv}[kind](number) for number in range(count)]
+
+
 class FakeCamera:
     """A camera that sends its script, one picture each twentieth of a second by its own times, and then nothing."""
 
@@ -98,10 +105,15 @@ class FakeCamera:
 
 
 def filmed(
-    camera: Camera, packets: int, *, masks: tuple[Mask, ...] = (), patience: UsbPatience = QUICK
+    camera: Camera,
+    packets: int,
+    *,
+    masks: tuple[Mask, ...] = (),
+    upside_down: bool = False,
+    patience: UsbPatience = QUICK,
 ) -> list[SourceItem]:
     """The items of one start, up to so many packets."""
-    settings = UsbSettings("usb", *SIZE, FPS, 1000, masks)
+    settings = UsbSettings("usb", *SIZE, FPS, 1000, masks, upside_down)
     items: list[SourceItem] = []
     source = iter(UsbSource(settings, lambda: False, patience=patience, open_camera=lambda _: camera))
     for item in source:
@@ -169,14 +181,32 @@ def test_h264_that_begins_in_the_middle_is_recorded_from_its_key_frame_on() -> N
 
 @pytest.mark.parametrize("kind", ["mjpeg", "yuyv422", "h264"])
 def test_masks_are_black_in_every_picture_and_in_what_motion_sees(kind: str) -> None:
-    script = {"mjpeg": map(jpeg, range(30)), "yuyv422": map(yuyv, range(30)), "h264": iter(annexb(30))}[kind]
-    items = filmed(FakeCamera(kind, script, clock.boot_ns()), 20, masks=(LEFT,))
+    items = filmed(FakeCamera(kind, sent(kind, 30), clock.boot_ns()), 20, masks=(LEFT,))
     for shown in decoded(items):
         assert shown[:, :60].max() < 20
         assert shown[:, 70:].mean() > 80
     for item in items:
         if isinstance(item, LumaFrame):
             assert item.pixels[:, : item.pixels.shape[1] // 2 - 4].max() < 20
+
+
+@pytest.mark.parametrize("kind", ["mjpeg", "yuyv422", "h264"])
+def test_a_camera_upside_down_is_turned_and_masks_are_where_they_are_seen(kind: str) -> None:
+    items = filmed(FakeCamera(kind, sent(kind, 30), clock.boot_ns()), 20, masks=(LEFT,), upside_down=True)
+    for shown in decoded(items):
+        assert shown[:, :60].max() < 20, "what was the bright right half, and is masked"
+        assert 50 < shown[:, 70:].mean() < 90, "the dark left half"
+    for shown in decoded(filmed(FakeCamera(kind, sent(kind, 30), clock.boot_ns()), 20, upside_down=True)):
+        assert np.abs(shown[:, 4:58].mean((0, 1)) - (220, 60, 60)).max() < 14, "in its colour"
+
+
+def test_turned_is_top_to_bottom_too() -> None:
+    picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    picture[:20, :20] = 255
+    data = cv2.imencode(".jpg", picture)[1].tobytes()
+    shown = decoded(filmed(FakeCamera("mjpeg", [data] * 9, clock.boot_ns()), 8, upside_down=True))[-1]
+    assert shown[-16:, -16:].min() > 230
+    assert shown[:-24].max() < 30
 
 
 def test_a_pause_is_a_gap() -> None:
