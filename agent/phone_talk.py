@@ -57,6 +57,7 @@ class PhoneTalk:
         self._trouble_after_s = trouble_after_s
         self._since: dict[str, float] = {}  # part → when its trouble was first seen, by the loop's clock
         self._told: set[str] = set()
+        self._not_noted: set[str] = set()  # requests told of, and not yet noted as such
         self._backoff = Backoff(5.0, _LONGEST_WAIT_S)
 
     async def run(self) -> None:
@@ -92,8 +93,11 @@ class PhoneTalk:
 
     async def _tell_requests(self) -> None:
         for row in self._ledger.untold():
-            await self._tell(notice.REQUEST)
-            self._ledger.told(row.id, self._now())
+            if row.id not in self._not_noted:
+                await self._tell(notice.REQUEST)
+                self._not_noted.add(row.id)
+            self._ledger.told(row.id, self._now())  # a full disk refuses that, and must not make the phone ring again
+            self._not_noted.discard(row.id)
 
     async def _tell_troubles(self) -> None:
         now_s = asyncio.get_running_loop().time()

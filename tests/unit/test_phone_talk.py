@@ -126,6 +126,29 @@ async def test_a_server_that_was_away_gets_the_request_later_and_the_visit_never
     assert server.texts()[1] == "Somebody rang."
 
 
+async def test_a_disk_that_cannot_note_it_makes_no_second_notice(
+    door: Door, server: NtfyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.core.backoff.Backoff.next_s", lambda *_: 0.1)
+    full = True
+    told = door.home.ledger.told
+
+    def note(request: str, now_ns: int) -> None:
+        if full:
+            raise Unavailable("the disk is full")
+        told(request, now_ns)
+
+    monkeypatch.setattr(door.home.ledger, "told", note)
+    async with door.talking():
+        door.ask()
+        await until(server, 1)
+        await asyncio.sleep(0.5)
+        full = False
+        await asyncio.sleep(0.3)
+        await until(server, 1)
+    assert door.home.ledger.untold() == []
+
+
 async def test_a_trouble_that_lasts_is_told_once_and_its_end(door: Door, server: NtfyServer) -> None:
     address = "rtsp://admin:secret@camera/1 does not answer"
     async with door.talking():
