@@ -24,7 +24,7 @@ from agent.broker_talk import broker_address
 from agent.config import Config
 from agent.core import health, identity
 from agent.core.errors import DoorwardError
-from agent.core.frame import Away, EncodedPacket, SourceItem, VideoFormat
+from agent.core.frame import Away, EncodedPacket, Mute, SoundPacket, SourceItem, VideoFormat
 from agent.core.health import Finding, bad, off, ok
 from agent.detecting import named_model
 from agent.home_talk import household_address
@@ -148,7 +148,8 @@ def _named_files(config: Config) -> list[Path]:
 
 def _groups_needed(config: Config) -> list[str]:
     local = bool(config.camera.url) and not urlsplit(config.camera.url).netloc
-    return [name for name, needed in (("video", local), ("gpio", config.button.pin >= 0)) if needed]
+    needed = {"video": local, "audio": local and config.audio.record, "gpio": config.button.pin >= 0}
+    return [name for name, wanted in needed.items() if wanted]
 
 
 def _camera(config: Config, state: Path, unit: Service | None) -> list[Finding]:
@@ -189,15 +190,20 @@ def _page(config: Config, state: Path) -> Finding:
 
 
 def _filmed(config: Config) -> list[Finding]:
-    """What comes of the camera in some seconds."""
+    """What comes of the camera, and of the microphone where there is to be sound, in some seconds."""
     until = time.monotonic() + _CAMERA_S
     size, times, lasting_ns = (0, 0), [], 1
+    heard, mute = False, "it sends no sound"
     with contextlib.closing(_items(live_source(config)(lambda: time.monotonic() > until))) as items:
         for item in items:
             if isinstance(item, Away):
                 return [bad("camera", item.reason, "")]
             if isinstance(item, VideoFormat):
                 size = (item.width, item.height)
+            elif isinstance(item, SoundPacket):
+                heard = True
+            elif isinstance(item, Mute):
+                heard, mute = False, item.reason
             elif isinstance(item, EncodedPacket):
                 times.append(item.pts_ns)
                 lasting_ns = item.duration_ns
@@ -205,7 +211,10 @@ def _filmed(config: Config) -> list[Finding]:
                     break
     if not times:
         return [bad("camera", f"no picture came in {_CAMERA_S:.0f} seconds", "look at the camera's cable or network")]
-    return health.camera(health.Sample(*size, tuple(sorted(times)), max(1, lasting_ns)))
+    found = health.camera(health.Sample(*size, tuple(sorted(times)), max(1, lasting_ns)))
+    if config.audio.record:
+        found.append(ok("sound", "is heard") if heard else bad("sound", mute, "or set audio.record = false"))
+    return found
 
 
 def _items(source: Iterable[SourceItem]) -> Generator[SourceItem]:

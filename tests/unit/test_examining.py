@@ -21,6 +21,7 @@ from agent.adapters.embedded_broker import EmbeddedBroker
 from agent.adapters.vitals import Service
 from agent.config import read_config
 from agent.core.errors import Unavailable
+from agent.core.frame import Away, EncodedPacket, Mute, SoundPacket, SourceItem, VideoFormat
 from agent.core.health import Finding, Verdict
 from agent.examining import examine
 from agent.setup import open_state
@@ -153,6 +154,28 @@ def test_a_camera_that_is_not_there_or_not_named(door: Door) -> None:
     (finding,) = door.looked_at()["camera"]
     assert finding.verdict is Verdict.BAD
     assert "127.0.0.1" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("others", "verdicts"),
+    [
+        ([], [Verdict.OK, Verdict.OK, Verdict.BAD]),
+        ([SoundPacket(b"aac", 0)], [Verdict.OK, Verdict.OK, Verdict.OK]),
+        ([SoundPacket(b"aac", 0), Mute("The microphone hangs.")], [Verdict.OK, Verdict.OK, Verdict.BAD]),
+        ([Away(0, "The cable is off.")], [Verdict.BAD]),
+    ],
+)
+def test_what_comes_of_a_camera(
+    door: Door, monkeypatch: pytest.MonkeyPatch, others: list[SourceItem], verdicts: list[Verdict]
+) -> None:
+    frame_ns = 10**9 // 15
+    pictures = [EncodedPacket(b"", n * frame_ns, n * frame_ns, frame_ns, True) for n in range(70)]
+    items = [VideoFormat(640, 360, 15, b""), *pictures[:30], *others, *pictures[30:]]
+    monkeypatch.setattr(examining, "live_source", lambda config: lambda stopped: items)
+    door.settings('[camera]\nurl = "pi"\n[audio]\nrecord = true\n')
+    found = door.looked_at()
+    seen = [each for check in ("camera", "encoder", "sound") for each in found.get(check, [])]
+    assert [each.verdict for each in seen] == verdicts, seen
 
 
 def test_a_camera_in_use_is_not_opened_but_asked_for(door: Door) -> None:
