@@ -103,7 +103,7 @@ class PassThrough:
         context = self._track.codec_context
         context.copy_opaque = True
         if context.width >= _MUCH_LARGER * self._sampler.width:
-            context.options = {"skip_loop_filter": "nokey"}
+            context.options = context.options | {"skip_loop_filter": "nokey"}
         steps = self._steps()
         for step in _in_shown_order(steps, self._depth) if self._times_from_decoder else steps:
             if step.unit is not None:

@@ -143,8 +143,9 @@ class Webcam:
         setting = bytearray(208)
         struct.pack_into("@IxxxxII4s", setting, 0, _CAPTURE, width, height, codes[0])
         fcntl.ioctl(self._fd, _S_FMT, setting)
-        width, height, code = struct.unpack_from("@II4s", setting, 8)
-        if code not in _KINDS or not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
+        width, height, code, line_bytes = struct.unpack_from("@II4s4xI", setting, 8)
+        padded = code == b"YUYV" and line_bytes not in (0, 2 * width)
+        if code not in _KINDS or padded or not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
             raise BadInput(f"{self._path} cannot be set to pictures Doorward can use; {_LIST}.")
         return CameraMode(_KINDS[code], width, height, self._set_rate(fps))
 

@@ -25,7 +25,7 @@ class Device(_Message, frozen=True):
 
 
 class Trouble(_Message, frozen=True):
-    """What keeps the doorbell from its work. `part`: camera, disk or button; `text`: a sentence."""
+    """What keeps the doorbell from its work. `part`: camera, disk, button or microphone; `text`: a sentence."""
 
     part: str
     text: str

@@ -225,6 +225,14 @@ def test_a_damaged_picture_is_left_out() -> None:
     assert [round((packet.pts_ns - begin_ns) / STEP_NS) for packet in packets_of(items)] == [1, 2, 4, 5]
 
 
+def test_a_picture_far_larger_than_was_promised_takes_no_memory() -> None:
+    huge = cv2.imencode(".jpg", np.zeros((4000, 6000, 3), np.uint8))[1].tobytes()
+    begin_ns = clock.boot_ns() // 1000 * 1000
+    items = filmed(FakeCamera("mjpeg", [jpeg(0), huge, jpeg(2)], begin_ns), 2)
+    assert [round((packet.pts_ns - begin_ns) / STEP_NS) for packet in packets_of(items)] == [1, 3]
+    assert sum(isinstance(item, VideoFormat) for item in items) == 1
+
+
 def test_a_camera_of_which_nothing_can_be_used_is_given_up() -> None:
     camera = FakeCamera("mjpeg", itertools.repeat(b"\xff\xd8 not a picture"), clock.boot_ns())
     with pytest.raises(Unavailable, match=r"Nothing the USB camera has sent for \d+ seconds can be recorded"):

@@ -30,7 +30,7 @@ record = true
 post_roll_s = 3
 """
 RATE = 48_000
-EVERY_S, LASTS_S = 3.03, 0.4  # so that beeps fall anywhere between two pictures
+EVERY_S, LASTS_S = 2.03, 0.4  # so that beeps fall anywhere between two pictures
 BEEPS = 5
 PLAYED = Path("/proc/asound/card0/pcm1p/sub0/status")
 BARS, WHITE = 0, 6

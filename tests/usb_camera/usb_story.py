@@ -73,7 +73,7 @@ def tell(folder: Path) -> None:
         if number:
             door.said("the camera is back", number)
         door.said("begins", number + 1)
-        time.sleep(6)
+        time.sleep(5)
         webcam.unplug()
         door.said("no camera: There is no camera /dev/video1", number + 1)
     door.quiet()
