@@ -18,6 +18,8 @@ from agent.core.errors import BadInput, Corrupt
 
 ID_BYTES = 16
 NS_PER_S = 1_000_000_000
+# The years whose every nanosecond, and a clip's length beyond, is a signed number of 64 bits, as databases keep it.
+FIRST_YEAR, LAST_YEAR = 1678, 2261
 
 _B64U = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -78,7 +80,7 @@ def format_time(utc_ns: int) -> str:
 
 
 def parse_time(text: str) -> int:
-    """UTC nanoseconds of an RFC 3339 time; one without a zone is refused with BadInput."""
+    """UTC nanoseconds of an RFC 3339 time. BadInput without a zone, or where 64 bits do not hold them."""
     match = _TIME.fullmatch(text)
     if not match:
         raise BadInput(f"'{text[:40]}' is not a time; write it like 2026-11-23T14:12:10Z, with its zone")
@@ -88,6 +90,8 @@ def parse_time(text: str) -> int:
         seconds = round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
     except (ValueError, OverflowError) as e:
         raise BadInput(f"'{text[:40]}' is not a time: {e}") from e
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise BadInput(f"'{text[:40]}' lies outside the years {FIRST_YEAR} to {LAST_YEAR}")
     return seconds * NS_PER_S + int((fraction or "").ljust(9, "0"))
 
 

@@ -120,7 +120,7 @@ def test_a_clock_that_steps_every_second_keeps_the_statement_small() -> None:
 
 
 def test_a_year_that_cannot_be_is_refused() -> None:
-    for utc_ns in (-1, parse_time("2262-01-01T00:00:00Z")):
+    for utc_ns in (-1, parse_time("2261-12-31T00:00:00Z")):
         with pytest.raises(BadInput, match="set it"):
             a_boot(unset(1, utc_ns))
 
