@@ -200,12 +200,14 @@ def read_config(path: Path) -> Config:
     """The configuration in `path`; BadInput names file, line and remedy for whatever is wrong in it."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        raise BadInput(f"the configuration {path} cannot be read: {e}") from e
+    except OSError as e:
+        raise BadInput(f"the configuration {path} cannot be read: {e.strerror}; check the path after --config") from e
+    except UnicodeDecodeError as e:
+        raise BadInput(f"the configuration {path} cannot be read: it is not text in UTF-8") from e
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
-        raise BadInput(f"{path}: {e}") from e
+        raise BadInput(f'{path}: {e}; does a text lack its "quotes", or a bracket its other half?') from e
     try:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as e:
@@ -226,6 +228,9 @@ def read_config(path: Path) -> Config:
     if 0 < config.broker.upload_kbit_s < MIN_UPLOAD_KBIT_S:
         line = _line(text, ["broker"], "upload_kbit_s")
         raise BadInput(f"{path}:{line}: broker.upload_kbit_s is at least {MIN_UPLOAD_KBIT_S}, or 0 for no limit")
+    if config.http.port and config.http.port == config.http.https_port:
+        line = _line(text, ["http"], "port")
+        raise BadInput(f"{path}:{line}: http.port and http.https_port are the same; each needs its own")
     home = path.parent
     directory = asked.directory if "://" in asked.directory else str(home / asked.directory)
     return msgspec.structs.replace(
@@ -265,8 +270,40 @@ def _explain(path: Path, text: str, error: str) -> str:
         near = difflib.get_close_matches(unknown.group(1), [f.name for f in msgspec.structs.fields(section)], n=1)
         meant = f"; did you mean '{near[0]}'?" if near else ""
         return f"{path}:{_line(text, keys, unknown.group(1))}: there is no setting '{unknown.group(1)}'{meant}"
-    what = error.split(" - at")[0]
-    return f"{path}:{_line(text, keys[:-1], keys[-1] if keys else '')}: {'.'.join(keys)}: {what}"
+    what = _plain(error.split(" - at")[0])
+    return f"{path}:{_line(text, keys[:-1], keys[-1] if keys else '')}: {'.'.join(keys)} {what}"
+
+
+_WORDS = {
+    "str": ('a text in "quotes"', "character(s)"),
+    "int": ("a whole number", ""),
+    "float": ("a number", ""),
+    "bool": ("true or false", ""),
+    "array": ("a list in [brackets]", "entries"),
+    "object": ("settings of its own, in {braces}", ""),
+}
+_BOUNDS = {
+    ">=": "of at least",
+    "<=": "of at most",
+    "matching regex": "of the form",
+    "that's a multiple of": "divisible by",
+}
+_BOUND = "|".join(map(re.escape, _BOUNDS))
+
+
+def _plain(error: str) -> str:
+    """What msgspec says of a value, for who has never written a program."""
+    expected = re.fullmatch(rf"Expected `(\w+)`(?: (of length )?({_BOUND}) (.*)|, got `\w+`)?", error)
+    if expected and expected.group(1) in _WORDS:
+        kind, parts = _WORDS[expected.group(1)]
+        _, length, bound, limit = expected.groups()
+        if bound is None:
+            return f"has to be {kind}"
+        return f"has to be {kind} {_BOUNDS[bound]} {limit.removesuffix('.0')}" + (f" {parts}" if length else "")
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", error)
+    if missing:
+        return f"lacks '{missing.group(1)}'"
+    return error.replace("Invalid enum value", "cannot be")
 
 
 def _line(text: str, section: list[str], key: str) -> int:

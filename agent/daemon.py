@@ -79,7 +79,8 @@ def pinned_requesters(config: Config) -> list[bytes]:
             statement = Path(name).read_bytes().strip()
             identity.read_requester_statement(statement)
         except (OSError, Refused, Corrupt) as e:
-            raise BadInput(f"the requester in {name} cannot be pinned: {e}") from e
+            why = e.strerror if isinstance(e, OSError) else e
+            raise BadInput(f"the requester in {name} cannot be pinned: {why}") from e
         found.append(statement)
     return found
 

@@ -379,7 +379,9 @@ def _tls(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) ->
         if cert_file:
             context.load_cert_chain(str(cert_file), str(key_file) if key_file else None)
     except (OSError, ssl.SSLError) as e:
-        raise BadInput(f"the broker's certificate files cannot be used: {e}") from e
+        named = ", ".join(str(file) for file in (ca_file, cert_file, key_file) if file)
+        why = e.strerror if isinstance(e, OSError) and not isinstance(e, ssl.SSLError) else e
+        raise BadInput(f"the broker's certificate files cannot be used ({named}): {why}") from e
     return context
 
 

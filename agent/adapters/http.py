@@ -7,7 +7,9 @@ Protocols below. Streams are Server-Sent Events: Safari refuses WebSockets on ce
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -182,6 +184,11 @@ class OwnerServer:
             await site.start()
         except OSError as e:
             await runner.cleanup()
+            if isinstance(e, socket.gaierror) or e.errno == errno.EADDRNOTAVAIL:
+                raise Unavailable(
+                    f"http.host names {host}, which is no address of this machine; "
+                    'put "127.0.0.1" there, or "0.0.0.0" for everybody in the home\'s network'
+                ) from e
             raise Unavailable(
                 f"port {port} on {host} is not free for the owner's page ({os.strerror(e.errno or 0)}); "
                 "stop what uses it or choose another port"

@@ -46,7 +46,7 @@ def test_a_zone_that_cannot_be_is_named(scene: Path, tmp_path: Path) -> None:
     for zone, says in (
         ("{ corners = [[0.0, 0.0], [1.0, 1.0]] }", "3 to 64"),
         ("{ corners = [[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]] }", "from 0 to 1"),
-        ("{ corners = [[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]], sensitivity = 11 }", "<= 10"),
+        ("{ corners = [[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]], sensitivity = 11 }", "at most 10"),
         ("{ cornres = [] }", "cornres"),
     ):
         config.write_text(f"[motion]\nzones = [{zone}]\n")

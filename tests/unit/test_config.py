@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec.structs import FieldInfo
 
 from agent.config import Config, read_config
 from agent.core.errors import BadInput
@@ -37,15 +40,30 @@ def test_relative_paths_are_the_files(tmp_path: Path) -> None:
     [
         ("[ring]\nbudget_mb = 100\nbudgt_mb = 5\n", r"doorward.toml:3: .*'budgt_mb'; did you mean 'budget_mb'"),
         ("[rnig]\nbudget_mb = 100\n", r"doorward.toml:1: .*'rnig'; did you mean 'ring'"),
-        ("\n[motion]\nsensitivity = 11\n", r"doorward.toml:3: motion.sensitivity: .*<= 10"),
-        ("[motion]\nsensitivity = 'high'\n", r"doorward.toml:2: motion.sensitivity: Expected `int`"),
-        ("[camera]\nmasks = [{ corners = [[0, 0], [1, 1]] }]\n", r"doorward.toml:2: camera.masks: .*length >= 3"),
-        ("[camera]\nmasks = [{ corners = [[0, 0], [1, 0], [1, 2]] }]\n", r"doorward.toml:2: camera.masks: .*<= 1"),
+        (
+            "\n[motion]\nsensitivity = 11\n",
+            r"doorward.toml:3: motion.sensitivity has to be a whole number of at most 10",
+        ),
+        ("[motion]\nsensitivity = 'high'\n", r"doorward.toml:2: motion.sensitivity has to be a whole number$"),
+        (
+            "[camera]\nmasks = [{ corners = [[0, 0], [1, 1]] }]\n",
+            r"doorward.toml:2: camera.masks has to be a list .* of at least 3 entries",
+        ),
+        (
+            "[camera]\nmasks = [{ corners = [[0, 0], [1, 0], [1, 2]] }]\n",
+            r"doorward.toml:2: camera.masks has to be a number of at most 1$",
+        ),
         ("[camera]\n\n[[camera.masks]]\ncorner = []\n", r"doorward.toml:4: there is no setting 'corner'"),
         ("[broker]\nupload_kbit_s = 99\n", r"doorward.toml:2: broker.upload_kbit_s is at least 100, or 0"),
         ("[camera]\nurl = 'rtsp://a/b'\nrotate = 180\n", r"doorward.toml:3: camera.rotate is for a Pi's camera or"),
         ("[camera]\nreplay = ['a.mp4']\nrotate = 180\n", r"doorward.toml:3: .*films stay as they are"),
-        ("[camera]\nrotate = 90\n", r"doorward.toml:2: camera.rotate: Invalid enum value 90"),
+        ("[camera]\nrotate = 90\n", r"doorward.toml:2: camera.rotate cannot be 90$"),
+        ("[camera]\nwidth = 641\n", r"doorward.toml:2: camera.width has to be a whole number divisible by 2"),
+        ("[camera]\nmasks = [{}]\n", r"doorward.toml:2: camera.masks lacks 'corners'"),
+        ("[requesters]\ndirectory_key = 'x'\n", r"directory_key has to be a text in \"quotes\" of the form"),
+        ("[clock]\ntrusted = 'yes'\n", r"doorward.toml:2: clock.trusted has to be true or false$"),
+        ("[camera]\nurl = rtsp://host\n", r"doorward.toml: .*line 2.*lack its \"quotes\""),
+        ("[http]\nport = 8443\n", r"doorward.toml:2: http.port and http.https_port are the same"),
         ("[motion\n", r"doorward.toml: .*line 1"),
     ],
 )
@@ -55,5 +73,27 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, says: s
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="cannot be read: No such file or directory; check"):
         read_config(tmp_path / "none.toml")
+
+
+def test_a_file_that_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "photo.toml").write_bytes(b"\x89PNG")
+    with pytest.raises(BadInput, match=r"photo\.toml cannot be read: it is not text"):
+        read_config(tmp_path / "photo.toml")
+
+
+@pytest.mark.parametrize("section", msgspec.structs.fields(Config), ids=lambda section: section.name)
+def test_every_setting_with_a_wrong_value_is_named_in_plain_words(tmp_path: Path, section: FieldInfo) -> None:
+    wrong = ["'x'", "-5", "1e99", "nan", "true", "[1]", "['x']", "[[]]", "{}", "[{}]", "1979-05-27"]
+    for field in msgspec.structs.fields(section.type):
+        told = []
+        for value in wrong:
+            try:
+                read_config(write(tmp_path, f"[{section.name}]\n{field.encode_name} = {value}\n"))
+            except BadInput as e:
+                told.append(str(e))
+        assert len(told) > len(wrong) / 2
+        for text in told:
+            assert f"doorward.toml:2: {section.name}.{field.name}" in text
+            assert not re.search(r"Expected|`|\b(str|int|bool|float|array|object)\b", text), text

@@ -325,6 +325,12 @@ async def test_a_taken_port_is_one_sentence(served: Served, tmp_path: Path) -> N
         await other.server.start("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+async def test_an_address_that_is_not_this_machines_is_said_to_be_none(tmp_path: Path, host: str) -> None:
+    with pytest.raises(Unavailable, match=rf"http\.host names {host}, which is no address of this machine"):
+        await Served(tmp_path).server.start(host, 0)
+
+
 async def test_an_owner_deletes_a_clip_and_a_stranger_does_not(served: Served) -> None:
     kept, gone = served.home.record_clip(), served.home.record_clip(NOW + 60 * SECOND)
     async with OwnerClient(served.url) as client:
