@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -13,6 +14,9 @@ from agent.core.errors import DoorwardError
 
 def main() -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal of another time shows "?" where it has no such letter
     try:
         status = commands.doorward.main(standalone_mode=False)
     except DoorwardError as e:
@@ -24,10 +28,6 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("doorward: stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output (head, less) has seen enough.
-        sys.stderr.close()
-        sys.exit(0)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.panel import Panel
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from agent.cli.doorbell import until_signalled
 from agent.cli.output import options, report
-from agent.cli.tables import clip_table, local_time, size
+from agent.cli.tables import clip_table, counted, local_time, size
 from agent.core.encoding import format_time
+from agent.core.errors import Unavailable
 from agent.core.owner_api import RequestRow
 from agent.core.timeline import Span
 from agent.demo.scene import cached_scene
@@ -83,7 +83,9 @@ class Terminal:
                 follower.cancel()
 
     def recorded(self, report: RecorderReport) -> None:
-        self._say(f"{report.end_ns / 1e9:.0f} s of footage, {len(report.clips)} clips where something moved:")
+        self._say(
+            f"{report.end_ns / 1e9:.0f} s of footage, {counted(len(report.clips), 'clip')} where something moved:"
+        )
         if report.clips:
             self._console.print(clip_table([summary(clip.row) for clip in report.clips]))
 
@@ -123,7 +125,9 @@ class Terminal:
     def finished(self, outcome: Outcome, *, stays: bool) -> None:
         if outcome.folder is not None:
             lines = [*map(str, films_in(outcome)), str(outcome.folder / "report.html")]
-            self._console.print(Panel(escape("\n".join(lines)), title="Evidence: films and report", title_align="left"))
+            self._console.print("\n   [bold]Evidence: films and report[/]")
+            for line in lines:
+                self._console.print(f"   {escape(line)}", soft_wrap=True)  # whole, to copy or to click
         if stays:
             self._say("That was all. The page stays up to look around; Ctrl-C ends the demo.")
 
@@ -134,7 +138,9 @@ class Terminal:
 
 
 @click.command()
-@click.option("--footage", type=click.Path(path_type=Path), metavar="FILE", help="Film to replay (H.264 or MPEG-4).")
+@click.option(
+    "--footage", type=click.Path(path_type=Path), metavar="FILE", help="Film to replay instead of a drawn one."
+)
 @click.option("--yes", "answers", is_flag=True, help="A paired owner identity answers instead of a person.")
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep everything in DIR.")
 @click.option("--port", type=click.IntRange(0, 65535), help=f"Port of the owner's page ({_PORT}; any free with --yes).")
@@ -153,8 +159,9 @@ def demo(
     console = opts.console
     with contextlib.ExitStack() as stack:
         directory = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="doorward-demo-")))
-        directory.mkdir(parents=True, exist_ok=True)
         evidence = (keep or Path.cwd()) / "evidence"
+        _make(directory)
+        _make(evidence)  # before the story: at its end it would be too late to say so
         if footage is None:
             with console.status("Drawing the doorstep scene (only the first time) …"):
                 footage = cached_scene(_cache())
@@ -175,6 +182,15 @@ def demo(
     report(opts, document, lambda _: None)  # people have seen it all by now
     if answers and not outcome.verified:
         context.exit(1)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise Unavailable(f"{folder} cannot be made: {e.strerror}; name another folder with --keep") from e
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Unavailable(f"{folder} cannot be written to; name another folder with --keep")
 
 
 def films_in(outcome: Outcome) -> list[Path]:

@@ -51,6 +51,13 @@ class Options:
         return Console(stderr=self.json, highlight=False)
 
 
+class _Page(Console):
+    """A console that leaves a closed pipe to `report`, instead of ending the process with status 1, a "no"."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def options(context: click.Context) -> Options:
     """The global options of this invocation."""
     found = context.find_object(Options)
@@ -59,12 +66,18 @@ def options(context: click.Context) -> Options:
 
 
 def report(opts: Options, document: object, human: Callable[[Console], None]) -> None:
-    """Print `document` as JSON with `--json`, else let `human` write to the console."""
-    if opts.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n")
+    """Print `document` as JSON with `--json`, else let `human` write to the console. Unavailable: nowhere to write."""
+    try:
+        if opts.json:
+            sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n")
+        else:
+            human(_Page(highlight=False))
         sys.stdout.flush()
-    else:
-        human(Console(highlight=False))
+    except BrokenPipeError:  # whoever read it (head, less) has seen enough, and Python shall not try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(0) from None
+    except OSError as e:
+        raise Unavailable(f"the answer could not be written: {e.strerror}; look where the output goes") from e
 
 
 def exit_code(error: DoorwardError) -> int:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from agent.adapters.clock import utc_ns
 from agent.cli.output import Options, options, report
-from agent.cli.tables import clip_table, local_time, size
+from agent.cli.tables import clip_table, counted, local_time, size
 from agent.core.audit import AuditEntry, check_chain
 from agent.core.encoding import parse_time
 from agent.core.errors import Corrupt
@@ -72,7 +72,7 @@ def clips(context: click.Context, start: str | None, end: str | None) -> None:
     def human(console: Console) -> None:
         console.print(clip_table(rows) if rows else "No clips there.")
         kept = f"kept {ring.days} days at most" if ring.days else "kept while there is room"
-        console.print(f"{count} clips in all: {size(used)} of {size(ring.budget_mb * 1_000_000)}, {kept}.")
+        console.print(f"{counted(count, 'clip')} in all: {size(used)} of {size(ring.budget_mb * 1_000_000)}, {kept}.")
 
     report(opts, rows, human)
 
@@ -124,7 +124,7 @@ def _tell(console: Console, findings: list[Finding], count: int, done: list[str]
     for line in done:
         console.print(f"[green]mended[/] {escape(line)}")
     if not findings:
-        console.print(f"[green]✓[/] {count} clips, index, owners, requests and log are as they should be.")
+        console.print(f"[green]✓[/] {counted(count, 'clip')}, index, owners, requests and log are as they should be.")
         return
     for finding in findings:
         mend = " (doorward check --repair mends it)" if finding.mendable else ""

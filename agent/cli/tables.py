@@ -12,6 +12,7 @@ from agent.core.encoding import parse_time
 from agent.core.owner_api import ClipSummary, RequestRow
 
 _STRIP_CELLS = 16
+_ID_CELLS = 22
 
 
 def local_time(utc: str) -> str:
@@ -33,6 +34,11 @@ def size(count: int) -> str:
     return f"{count / 1_000_000:.1f} MB" if count < 1_000_000_000 else f"{count / 1_000_000_000:.2f} GB"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: one clip, two clips."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def strip(clip: ClipSummary) -> str:
     """A clip as a line: thin where nothing moved, thick where something did."""
     start, end = parse_time(clip.start), parse_time(clip.end)
@@ -49,7 +55,8 @@ def strip(clip: ClipSummary) -> str:
 def clip_table(rows: Sequence[ClipSummary]) -> Table:
     """Clips, oldest first."""
     table = Table(box=None, pad_edge=False)
-    for name in ("clip", "from", "s", "motion", "size", ""):
+    table.add_column("clip", no_wrap=True, min_width=_ID_CELLS)  # half an id is of no use to any command
+    for name in ("from", "s", "motion", "size", ""):
         table.add_column(name, no_wrap=True, justify="right" if name in ("s", "size") else "left")
     for row in rows:
         seconds = (parse_time(row.end) - parse_time(row.start)) / 1e9
