@@ -198,12 +198,21 @@ class Config(_Section, frozen=True):
 
 def read_config(path: Path) -> Config:
     """The configuration in `path`; BadInput names file, line and remedy for whatever is wrong in it."""
+    return parse_config(path, read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """The file as it is, line ends and all. BadInput where it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except OSError as e:
         raise BadInput(f"the configuration {path} cannot be read: {e.strerror}; check the path after --config") from e
     except UnicodeDecodeError as e:
         raise BadInput(f"the configuration {path} cannot be read: it is not text in UTF-8") from e
+
+
+def parse_config(path: Path, text: str) -> Config:
+    """The same of a text that stands, or would stand, in `path`."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:

@@ -37,14 +37,29 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     write_pieces(path, (data,), mode)
 
 
-def write_pieces(path: Path, pieces: Iterable[bytes], mode: int) -> None:
-    """The same for a file that may be large: the pieces, joined, never all in memory."""
+def rewrite_file(path: Path, data: bytes) -> None:
+    """Replace what is in `path`, durably; whose it is and who may read it stays. A link stays one, too."""
+    path = path.resolve()
+    try:
+        found = path.stat()
+    except OSError as e:
+        raise Unavailable(f"{path} cannot be changed: {e.strerror}") from e
+    write_pieces(path, (data,), found.st_mode & 0o7777, (found.st_uid, found.st_gid))
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes], mode: int, owner: tuple[int, int] | None = None) -> None:
+    """The same for a file that may be large: the pieces, joined, never all in memory. `owner`: its user and group."""
     temporary = path.with_name(f".{path.name}.new")
     try:
         with (
             _removed_on_failure(temporary),
-            open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file,
+            open(
+                os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode if owner is None else 0o600), "wb"
+            ) as file,
         ):
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
+                os.fchmod(file.fileno(), mode)
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
