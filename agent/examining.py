@@ -64,12 +64,12 @@ def _looks(config: Config, file: Path, state: Path, unit: Service | None) -> lis
         ("doorbell", lambda: _doorbell(state, unit)),
         ("permissions", lambda: _permissions(config, file, state, unit)),
         ("page", lambda: [_page(config, state)]),
-        ("camera", lambda: _camera(config, state, unit)),
+        ("camera", lambda: try_camera(config, state, unit)),
         ("disk", lambda: [_disk(config, state)]),
         ("clock", lambda: [_clock(config)]),
         ("detector", lambda: [_detector(config, state)]),
-        ("broker", lambda: _broker("broker", broker_address(config.broker))),
-        ("home assistant", lambda: _broker("home assistant", household_address(config))),
+        ("broker", lambda: try_broker("broker", broker_address(config.broker))),
+        ("home assistant", lambda: try_broker("home assistant", household_address(config))),
         ("push", lambda: [_push(config)]),
         ("temperature", lambda: [health.temperature(vitals.hottest_c())]),
         ("power", lambda: [health.power(vitals.throttled_bits())]),
@@ -152,14 +152,15 @@ def _groups_needed(config: Config) -> list[str]:
     return [name for name, wanted in needed.items() if wanted]
 
 
-def _camera(config: Config, state: Path, unit: Service | None) -> list[Finding]:
+def try_camera(config: Config, state: Path, unit: Service | None) -> list[Finding]:
+    """Whether pictures come: of the camera itself, or by the word of the doorbell that has it."""
     if config.camera.replay:
         return [off("camera", "film files are replayed instead of one")]
     if not config.camera.url:
-        return [bad("camera", "the settings name none", 'camera.url = "pi", "usb" or "rtsp://…"')]
+        return [bad("camera", "the settings name none", "sudo doorward setup")]
     holder = _running(state)
     if holder is None:
-        return _filmed(config)
+        return film_some(config)
     if unit is None or f"(process {unit.pid})" not in holder:
         return [off("camera", f"{holder} has it; the owner's page says how it does")]
     if unit.status.lower() in _WELL:
@@ -189,8 +190,11 @@ def _page(config: Config, state: Path) -> Finding:
     return health.certificate("page", f"{steps.origin} answers; its", ends, clock.utc_ns() / 1e9, renewal)
 
 
-def _filmed(config: Config) -> list[Finding]:
-    """What comes of the camera, and of the microphone where there is to be sound, in some seconds."""
+def film_some(config: Config) -> list[Finding]:
+    """What comes of the camera, and of the microphone where there is to be sound, in some seconds.
+
+    Opened as for recording. BadInput where the address is none.
+    """
     until = time.monotonic() + _CAMERA_S
     size, times, lasting_ns = (0, 0), [], 1
     heard, mute = False, "it sends no sound"
@@ -252,7 +256,8 @@ def _detector(config: Config, state: Path) -> Finding:
     return ok("detector", f"{model.name} is here, whole")
 
 
-def _broker(check: str, address: BrokerAddress | None) -> Iterator[Finding]:
+def try_broker(check: str, address: BrokerAddress | None) -> Iterator[Finding]:
+    """Whether it takes the doorbell, and encrypts. Unavailable where it does not."""
     if address is None:
         yield off(check, "none is named")
         return

@@ -62,12 +62,23 @@ def parse_pi_address(url: str) -> int | None:
 
 def check_pi_camera(number: int) -> None:
     """Unavailable, with what to do, where Picamera2 or the camera is missing."""
+    if number not in {camera["Num"] for camera in _cameras()}:
+        raise Unavailable(_NO_CAMERA.format(number))
+
+
+def pi_cameras() -> list[tuple[int, str]]:
+    """The number and the sensor's name of each camera on a ribbon cable. Unavailable where Picamera2 is missing."""
+    # libcamera lists webcams as well, by the USB socket they are in.
+    return [(camera["Num"], camera.get("Model", "")) for camera in _cameras() if "/usb" not in camera["Id"]]
+
+
+def _cameras() -> list[dict[str, Any]]:
     try:
         from picamera2 import Picamera2
     except (ImportError, ValueError) as error:  # ValueError: a part of it was built for another numpy
         raise Unavailable(_NOT_INSTALLED.format(error)) from error
-    if number not in {camera["Num"] for camera in Picamera2.global_camera_info()}:
-        raise Unavailable(_NO_CAMERA.format(number))
+    found: list[dict[str, Any]] = Picamera2.global_camera_info()
+    return found
 
 
 class PiCamera:

@@ -130,7 +130,7 @@ class Webcam:
         os.close(self._fd)
 
     def _set_up(self, wanted: tuple[int, int, int], prefer_encoded: bool) -> CameraMode:
-        _, usable = _capabilities(self._fd)
+        _, _, usable = _capabilities(self._fd)
         if not usable:
             raise BadInput(_NO_CAMERA.format(self._path))
         offered = _formats(self._fd)
@@ -198,11 +198,13 @@ _WORDS: Final = {
 }
 
 
-def _first_usb_camera() -> str:
-    """The lowest device file of a camera on USB that sends pictures we can use."""
-    refused = None
-    found = sorted(_DEVICES.glob("video[0-9]*"), key=lambda path: (len(path.name), path.name))
-    for path in found:
+def usb_cameras() -> Iterator[tuple[Path, str]]:
+    """The device files of cameras on USB that send pictures we can use, lowest first, and what each calls itself.
+
+    Unavailable at the end where none was found and one could not be looked at.
+    """
+    refused, found = None, False
+    for path in sorted(_DEVICES.glob("video[0-9]*"), key=lambda path: (len(path.name), path.name)):
         try:
             fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except PermissionError:
@@ -211,25 +213,33 @@ def _first_usb_camera() -> str:
         except OSError:
             continue  # gone meanwhile, or another kind of device: named by its file it says why
         try:
-            bus, usable = _capabilities(fd)
-            if usable and bus.startswith(b"usb-") and not _formats(fd).isdisjoint(_KINDS):
-                return str(path)
+            name, bus, usable = _capabilities(fd)
+            known = usable and bus.startswith("usb-") and not _formats(fd).isdisjoint(_KINDS)
         except OSError:
             continue
         finally:
             os.close(fd)
-    if refused is not None:
+        if known:
+            found = True
+            yield path, name
+    if refused is not None and not found:
         raise Unavailable(_WORDS[errno.EACCES].format(refused))
+
+
+def _first_usb_camera() -> str:
+    for path, _ in usb_cameras():
+        return str(path)
     raise Unavailable(f"No USB camera was found; see whether its plug sits; {_LIST}.")
 
 
-def _capabilities(fd: int) -> tuple[bytes, bool]:
-    """Where the device sits, and whether it is a camera that streams."""
+def _capabilities(fd: int) -> tuple[str, str, bool]:
+    """What the device calls itself, where it sits, and whether it is a camera that streams."""
     said = bytearray(104)
     fcntl.ioctl(fd, _QUERYCAP, said)
     all_caps, device_caps = struct.unpack_from("@II", said, 84)
     caps = device_caps if all_caps & _HAS_DEVICE_CAPS else all_caps
-    return bytes(said[48:80]).rstrip(b"\0"), bool(caps & _CAPTURE) and bool(caps & _CAN_STREAM)
+    name, bus = (bytes(part).partition(b"\0")[0].decode("utf-8", "replace") for part in (said[16:48], said[48:80]))
+    return name, bus, bool(caps & _CAPTURE) and bool(caps & _CAN_STREAM)
 
 
 def _formats(fd: int) -> set[bytes]:

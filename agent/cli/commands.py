@@ -29,6 +29,7 @@ _COMMANDS = {
     "replay": "agent.cli.recording",
     "requester": "agent.cli.requester",
     "run": "agent.cli.doorbell",
+    "setup": "agent.cli.setup",
 }
 
 

@@ -8,7 +8,7 @@ import faulthandler
 import os
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -95,15 +95,22 @@ async def _run(opts: Options, config: Config) -> None:
 def pair(context: click.Context, origin: str | None) -> None:
     """Show a QR code that lets one phone in: ten minutes, single use."""
     opts = options(context)
-    http = opts.config.http
-    state = StateDirectory(opts.state)
-    secure = None if stays_here(http.host) else SecureHome(opts.config, state)
+    report(opts, *open_pairing(opts.config, opts.state, origin))
+
+
+def open_pairing(
+    config: Config, root: Path, origin: str | None = None
+) -> tuple[dict[str, str], Callable[[Console], None]]:
+    """Let one phone in: the link as a document, and how people are shown it. Refused where there is an owner."""
+    http = config.http
+    state = StateDirectory(root)
+    secure = None if stays_here(http.host) else SecureHome(config, state)
     address = origin or (secure.origin() if secure else f"http://localhost:{http.port}")
     known_by = secure.authority_hash() if secure else b""
     secret = secrets.token_bytes(identity.SECRET_BYTES)
     with contextlib.closing(connect(state.database)) as db:
         ledger, device = Ledger(db), state.device_key()
-        now = Clock(state, device, clock.reading, clock.kernel_boot_id(), trusted=opts.config.clock.trusted).now()
+        now = Clock(state, device, clock.reading, clock.kernel_boot_id(), trusted=config.clock.trusted).now()
         current = ledger.owners()
         if current is not None and identity.read_owner_set(current, device_id(device)).owners:
             raise Refused("already-paired", "this doorbell has an owner already; that phone has to let another one in")
@@ -119,7 +126,7 @@ def pair(context: click.Context, origin: str | None) -> None:
         if first:
             console.print(f"  A phone's first time: open {first}; it must say  [bold]{document['certificate']}[/]")
 
-    report(opts, document, human)
+    return document, human
 
 
 def show_pairing(console: Console, link: str, code: str) -> None:

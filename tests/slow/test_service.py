@@ -156,7 +156,7 @@ def machine(scene: Path, tmp_path: Path) -> Iterator[Machine]:
 
 def test_a_service_installs_records_outlives_a_wedge_and_stops(machine: Machine, tmp_path: Path) -> None:
     machine.do("groupadd", "--system", "gpio")  # a Pi has it
-    assert "sudo systemctl enable" in machine.do("/srv/doorward/scripts/install", timeout=300)
+    assert "sudo doorward setup" in machine.do("/srv/doorward/scripts/install", timeout=300)
     _only_root_and_the_doorbell_read_the_settings(machine)
     _configure(machine, port := free_port())
     machine.do("systemctl", "enable", "--now", "doorward")  # returns when the doorbell has said READY=1
@@ -186,7 +186,7 @@ def test_a_service_installs_records_outlives_a_wedge_and_stops(machine: Machine,
     until(lambda: machine.service("StatusText"), lambda now: now == "Recording", 60)
 
     second = machine.service("MainPID")
-    assert "sudo systemctl enable" not in machine.do("/srv/doorward/scripts/install", timeout=300)
+    assert "sudo doorward setup" not in machine.do("/srv/doorward/scripts/install", timeout=300)
     assert machine.service("MainPID") not in (second, "0"), "an update starts it anew"
     until(lambda: machine.service("StatusText"), lambda now: now == "Recording", 60)
 
