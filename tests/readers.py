@@ -39,7 +39,9 @@ from agent.core.identity import recovery_entry
 from agent.core.joining import Invitation, introduce, read_entry, read_invitation, read_welcome
 from agent.core.manifest import read_manifest
 from agent.core.models import read_manifest as read_models
+from agent.core.place import parse_place
 from agent.core.settings import DeclineRules
+from agent.core.settings_text import with_values
 from agent.core.sound import SoundRun
 from agent.core.statements import Kind
 from agent.core.timeline import Span, parse_span
@@ -128,9 +130,15 @@ def _texts() -> list[Reader]:
             ["http://door.local:8080/pair#2.AAAAAAAAAAAAAAAAAAAAAA.BAAAAAAAAAAAAAAAAAAAAA."],
         ),
         ("broker.BrokerAddress", BrokerAddress.parse, BadInput, ["mqtts://user:word@broker.example:8883"]),
+        ("place.parse_place", parse_place, BadInput, ["48.2082, 16.3738", "48°12'29.52\"N 16°22'25.68\"E"]),
+        ("settings_text.with_values", _with_a_name, BadInput, [CONFIG.read_text()]),
         ("camera.CameraAddress", CameraAddress.parse, BadInput, ["rtsp://user:word@camera.example:554/stream"]),
     ]
     return [Reader(name, _as_text(take), error, [s.encode() for s in seeds]) for name, take, error, seeds in text]
+
+
+def _with_a_name(text: str) -> object:
+    return with_values(text, {("doorbell", "name"): "Gate"})
 
 
 def _span(text: str) -> object:
