@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from agent.adapters.secure_page import SecureContext, Steps
-from agent.config import Config, Http
+from agent.config import Config
 from agent.core.errors import BadInput, DoorwardError
 from agent.store.home_certificate import HomeCertificate, authority_code, authority_hash, general_name
 from agent.store.state import StateDirectory
@@ -34,11 +34,6 @@ def stays_here(host: str) -> bool:
         return host == "localhost"
 
 
-def home_names(http: Http) -> tuple[str, ...]:
-    """What phones in the home reach this machine under; at least one."""
-    return http.names or (f"{socket.gethostname().partition('.')[0]}.local",)
-
-
 class SecureHome:
     """The page's HTTPS address in the home. BadInput where what is configured for it cannot be used."""
 
@@ -47,7 +42,7 @@ class SecureHome:
         if bool(http.certificate) != bool(http.key):
             raise BadInput("http.certificate and http.key belong together: name both, or neither")
         self._name = config.doorbell.name
-        self.names = home_names(http)
+        self.names = http.names or (f"{socket.gethostname().partition('.')[0]}.local",)
         for name in self.names:
             general_name(name)
         self._port = http.https_port

@@ -31,7 +31,7 @@ from agent.core.place import parse_place
 from agent.core.settings_text import Key, Value
 from agent.examining import film_some, try_broker, try_camera
 from agent.live import live_source
-from agent.secure_home import home_names, stays_here
+from agent.secure_home import stays_here
 
 Settings = dict[Key, Value]
 
@@ -142,7 +142,9 @@ def _camera(about: Situation) -> Settings:
         return _camera_url(answer, found, about)
 
     chosen = _chosen(person, proposed, without_secrets(proposed) or NONE, read)
-    return {("camera", "url"): _settled(person, chosen, read, lambda url: _comes(about, url))}
+    url = _settled(person, chosen, read, lambda url: _comes(about, url))
+    turned = about.config.camera.rotate and "://" not in url
+    return {("camera", "url"): url, ("camera", "rotate"): about.config.camera.rotate if turned else 0}
 
 
 def _chosen(person: Person, proposed: str, shown: str, read: Callable[[str], str]) -> str:
@@ -227,10 +229,7 @@ def _notices(about: Situation) -> Settings:
     topic = _chosen(person, now, now or NONE, read)
     if topic != now:
         topic = _settled(person, topic, read, lambda url: _told(about, url))
-    settings: Settings = {("notify", "ntfy"): topic}
-    if topic and not about.config.notify.page and not stays_here(about.config.http.host):
-        settings["notify", "page"] = f"https://{home_names(about.config.http)[0]}:{about.config.http.https_port}"
-    return settings
+    return {("notify", "ntfy"): topic}
 
 
 def _told(about: Situation, url: str) -> bool:

@@ -230,7 +230,6 @@ def test_a_topic_is_tried(home: Home, ntfy: NtfyServer) -> None:
     given[NOTICES : NOTICES + 1] = [ntfy.url, ""]
     home.done(*given)
     assert home.config.notify.ntfy == ntfy.url
-    assert home.config.notify.page == f"https://{os.uname().nodename.partition('.')[0]}.local:8443"
     assert [(notice["title"], notice["topic"]) for notice in ntfy.taken] == [
         ("Garden gate", "a-long-name-nobody-guesses")
     ]
@@ -241,7 +240,7 @@ def test_a_topic_that_is_refused_is_left_out(home: Home, ntfy: NtfyServer) -> No
     given = answers(name="Gate")
     given[NOTICES : NOTICES + 1] = [ntfy.url, "", "none"]
     assert "does not let this doorbell post" in " ".join(home.done(*given).output.split())
-    assert (home.config.notify.ntfy, home.config.notify.page) == ("", "")
+    assert home.config.notify.ntfy == ""
 
 
 def test_a_new_topic_cannot_be_guessed(home: Home) -> None:
