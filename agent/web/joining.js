@@ -9,6 +9,7 @@ import { Corrupt, Refused, Unavailable } from "./errors.js";
 import * as identity from "./identity.js";
 import { askToKeep, remember } from "./keystore.js";
 import { device as deviceAnswer, joiningState, taken, welcome } from "./messages.js";
+import { secretOfLink } from "./pairing.js";
 import { exactly, hash, text } from "./shape.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -50,8 +51,7 @@ export const isInvitation = (fragment) => fragment.startsWith("2.");
 export async function readInvitation(typed) {
   const fields = typed.trim().slice(typed.trim().indexOf("#") + 1).split(".");
   if (fields.length !== 4 || fields[0] !== "2") throw new Corrupt("this is not an invitation link; copy all of it");
-  fromB64u(fields[2], 16);
-  return invitationOf(fields[2], fromB64u(fields[1], 16));
+  return invitationOf(fields[2], secretOfLink(fields, "this invitation link is not whole; copy all of it"));
 }
 
 /**

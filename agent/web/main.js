@@ -96,6 +96,7 @@ function showShell(app) {
 /** @param {App} app */
 async function route(app) {
   const turn = ++routing;
+  seeRequests();
   const [, view = "", id = ""] = location.hash.split("/");
   const make = VIEWS[view] ?? VIEWS.clips;
   for (const link of document.querySelectorAll("nav a")) {
@@ -163,37 +164,59 @@ function showTroubles(app) {
   );
 }
 
-/** @type {Map<string, HTMLElement | null> | null} requests that wait and what tells of them; null before the first look */
-let told = null;
+/** @type {Set<string> | null} requests that waited at the last look; null before the first */
+let known = null;
+/** @type {Map<string, import("./messages.js").RequestRow>} those that came since, and nobody has looked at */
+const unseen = new Map();
+/** @type {HTMLElement | null} */
+let notice = null;
 
 /** @param {App} app */
 async function tellOfRequests(app) {
   const { requests } = await app.session.get("/api/requests", requestList);
   const asked = requests.filter((row) => row.state === "asked" && row.prompted);
-  const before = told;
-  told = new Map(asked.map((row) => [row.id, before?.get(row.id) ?? null]));
-  before?.forEach((notice, id) => told?.has(id) || notice?.remove()); // answered, or over
-  for (const row of asked) {
-    if (before === null || before.has(row.id) || location.hash.endsWith(row.id)) continue;
-    const notice = h(
-      "aside",
-      { class: "notice" },
-      h(
-        "p",
-        {},
-        h("strong", {}, "Somebody asks for video. "),
-        `${row.agency}, about: ${row.incident_type}. There is no hurry; ignoring it is a complete answer.`,
-      ),
-      h(
-        "p",
-        { class: "buttons" },
-        h("a", { class: "button", href: `#/requests/${row.id}`, onclick: () => notice.remove() }, "Look at it"),
-        h("button", { type: "button", onclick: () => notice.remove() }, "Not now"),
-      ),
-    );
-    notices.append(notice);
-    told.set(row.id, notice);
-  }
+  const before = known;
+  known = new Set(asked.map((row) => row.id));
+  for (const id of unseen.keys()) if (!known.has(id)) unseen.delete(id); // answered, or over
+  for (const row of asked) if (before?.has(row.id) === false) unseen.set(row.id, row);
+  if (unseen.size > 0 && location.hash === "#/requests") app.announce("Another request is in the list.");
+  seeRequests();
+}
+
+/** What the screen shows has been seen, and needs no notice. Of the others one notice tells, however many there are. */
+function seeRequests() {
+  const [, view, id] = location.hash.split("/");
+  if (view === "requests" && id) unseen.delete(decodeURIComponent(id));
+  else if (view === "requests") unseen.clear();
+  const ids = [...unseen.keys()].join(" ");
+  if (ids === (notice?.dataset.ids ?? "")) return; // a screen reader says it once
+  notice?.remove();
+  notice = null;
+  const [row] = unseen.values();
+  if (!row) return;
+  const one = unseen.size === 1;
+  const notNow = () => {
+    unseen.clear();
+    seeRequests();
+  };
+  notice = h(
+    "aside",
+    { class: "notice", "data-ids": ids },
+    h(
+      "p",
+      {},
+      h("strong", {}, one ? "Somebody asks for video. " : `${unseen.size} requests for video have come. `),
+      one ? `${row.agency}, about: ${row.incident_type}. ` : "",
+      `There is no hurry; ignoring ${one ? "it" : "them"} is a complete answer.`,
+    ),
+    h(
+      "p",
+      { class: "buttons" },
+      h("a", { class: "button", href: one ? `#/requests/${row.id}` : "#/requests" }, `Look at ${one ? "it" : "them"}`),
+      h("button", { type: "button", onclick: notNow }, "Not now"),
+    ),
+  );
+  notices.append(notice);
 }
 
 /** @type {HTMLElement | null} */

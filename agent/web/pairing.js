@@ -29,8 +29,23 @@ export async function readPairing(typed) {
   if (!fragment.includes(".")) return { secret: await identity.readPairingCode(text), device: null };
   const fields = fragment.split(".");
   if (fields.length !== 4 || fields[0] !== "1") throw new Corrupt("this is not a pairing link of this version");
-  fromB64u(fields[2], 16);
-  return { secret: fromB64u(fields[1], 16), device: fields[2] };
+  const wrong = "this pairing link is not whole; copy all of it, or type the code that is shown with it";
+  return { secret: secretOfLink(fields, wrong), device: fields[2] };
+}
+
+/**
+ * The secret of a link's fields: version, secret, doorbell. Links are copied by hand, and so are cut off.
+ * @param {string[]} fields
+ * @param {string} wrong what to say then
+ */
+export function secretOfLink(fields, wrong) {
+  try {
+    fromB64u(fields[2], 16);
+    return fromB64u(fields[1], 16);
+  } catch (error) {
+    if (error instanceof Corrupt) throw new Corrupt(wrong);
+    throw error;
+  }
 }
 
 /**

@@ -344,6 +344,34 @@ def test_a_doorbell_out_of_reach_is_said_and_found_again(home: PageHome, browser
     phone.close()
 
 
+def test_requests_that_came_are_one_notice_until_they_were_looked_at(home: PageHome, browser: Browser) -> None:
+    phone = Phone(browser, "light", viewport={"width": 320, "height": 640})
+    page = phone.page
+    phone.pair(home)
+    first, second = home.ask(), home.ask(incident_type="Hit and run")
+    notice = page.locator(".notice")
+    expect(notice).to_have_count(1)
+    expect(notice).to_contain_text("2 requests for video have come.")
+    phone.picture("04-two-requests")
+    page.goto(f"{home.origin}/#/requests/{first.id}")
+    expect(notice).to_contain_text("Hit and run")
+    page.goto(f"{home.origin}/#/log")
+    expect(notice).to_contain_text("Hit and run")
+    notice.get_by_role("link", name="Look at it").click()
+    expect(page).to_have_url(f"{home.origin}/#/requests/{second.id}")
+    expect(notice).to_have_count(0)
+    assert phone.complaints == []
+    phone.close()
+
+
+def test_a_link_that_was_copied_in_part_is_said_to_be(home: PageHome, browser: Browser) -> None:
+    phone = Phone(browser, "light")
+    phone.page.goto(home.invite()[:-30])
+    expect(phone.page.get_by_role("alert").or_(phone.page.locator(".trouble"))).to_contain_text("not")
+    assert "base64url" not in phone.page.locator("body").inner_text()
+    phone.close()
+
+
 def test_a_link_is_good_once_and_a_second_browser_is_told(home: PageHome, browser: Browser) -> None:
     first = Phone(browser, "light")
     link = home.invite()
