@@ -81,6 +81,13 @@ class RequesterIdentity:
         """Remember, durably and before it is sent, that the request with this hash was taken back."""
         write_file(self._withdrawal(digest), token)
 
+    def withdrawn(self, digest: str) -> tuple[bytes, bytes] | None:
+        """The request with this hash and its withdrawal, if it was taken back; else None."""
+        path, request = self._withdrawal(digest), self.requests / f"{digest}.jws"
+        if not _HASH.fullmatch(digest) or not path.is_file() or not request.is_file():
+            return None
+        return request.read_bytes(), path.read_bytes()
+
     def _withdrawal(self, digest: str) -> Path:
         return self.requests / f"{digest}.withdrawn"
 

@@ -22,7 +22,7 @@ from agent.core.encoding import parse_time
 from agent.core.errors import Corrupt, Refused, Unavailable
 from agent.core.request import FootageRequest
 from agent.core.statements import Kind, unverified
-from agent.core.topics import TransferTopic, block_topic, read_transfer_topic, transfer_topic
+from agent.core.topics import TransferTopic, block_topic, read_transfer_topic, request_topic, transfer_topic
 from agent.core.transfer import Arrival, Phase, Puller
 from agent.requester import folder as names
 from agent.requester.evidence import Check
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 MAX_PULLS = 8
 MAX_WAITING_OFFERS = 256
 IDLE_NS = 120 * 1_000_000_000
+WITHDRAW_AGAIN_NS = 60 * 1_000_000_000
 FLUSH_S = 5.0
 _TICK_S = 1.0
 _ROOM_FACTOR = 3  # the bundle, its parts, its films
@@ -91,6 +92,7 @@ class Receiver:
         self._pulls: dict[str, _Pull] = {}
         self._waiting: dict[str, bytes] = {}  # offers that came while MAX_PULLS transfers were being received
         self._given_up: set[str] = set()
+        self._withdrawn_until_ns: dict[str, int] = {}  # a request taken back is not taken back again before then
         self._outgoing: asyncio.Queue[tuple[str, bytes, int]] = asyncio.Queue()
         self._connections = 0
 
@@ -150,7 +152,9 @@ class Receiver:
             log.info("%d messages were not sent", self._outgoing.qsize())
 
     def _wait_s(self) -> float:
-        """Until the next timer of any pull, at most a second."""
+        """Until the next timer of any pull, at most a second. Without a broker no timer can do anything."""
+        if self._session.state is not SessionState.CONNECTED:
+            return _TICK_S
         now_ns = time.monotonic_ns()
         waits = [(ns - now_ns) / 1e9 for p in self._pulls.values() if (ns := p.puller.wake_ns()) is not None]
         return max(0.0, min([_TICK_S, *waits]))
@@ -194,9 +198,14 @@ class Receiver:
     def _on_offer(self, transfer: str, token: bytes) -> None:
         if transfer in self._pulls or transfer in self._given_up:
             return
-        offer = judge_offer(
-            token, transfer=transfer, requester=self._identity.said.id, asked=self._asked, now_ns=time.time_ns()
-        )
+        try:
+            offer = judge_offer(
+                token, transfer=transfer, requester=self._identity.said.id, asked=self._asked, now_ns=time.time_ns()
+            )
+        except Refused as e:
+            if e.reason == "unknown-request":
+                self._withdraw_again(read_offer(token).request)
+            raise
         request = self._identity.request(offer.request)
         assert request is not None, "the offer was judged to answer a request of ours"
         case_number = unverified(Kind.REQUEST, request, FootageRequest).case_number
@@ -214,6 +223,17 @@ class Receiver:
                 self._waiting[transfer] = token
             return
         self._begin(folder, token, offer, request)
+
+    def _withdraw_again(self, request_hash: str) -> None:
+        """Who offers what was taken back has not heard of it: say it again, at most once a minute."""
+        now_ns = time.monotonic_ns()
+        taken_back = self._identity.withdrawn(request_hash)
+        if taken_back is None or now_ns < self._withdrawn_until_ns.get(request_hash, 0):
+            return
+        self._withdrawn_until_ns[request_hash] = now_ns + WITHDRAW_AGAIN_NS
+        request, withdrawal = taken_back
+        for cell in unverified(Kind.REQUEST, request, FootageRequest).area.cells():
+            self._outgoing.put_nowait((request_topic(cell), withdrawal, 1))
 
     def _asked(self, request_hash: str) -> bool:
         return self._identity.request(request_hash) is not None
