@@ -31,6 +31,11 @@ def ring_limits(config: Config) -> Limits:
     return Limits(ring.budget_mb * _MEGABYTE, ring.min_free_mb * _MEGABYTE, ring.days * _DAY_NS)
 
 
+def _mb(count: int) -> str:
+    """A phone shows this: megabytes, as the settings have them."""
+    return f"{count // _MEGABYTE} MB"
+
+
 class Keeper:
     """Keeps one ring within its limits. Over one connection: one instance a thread. `now` is UTC ns."""
 
@@ -74,12 +79,12 @@ class Keeper:
         over, _ = lacking(room, self.limits)
         if over > 0:
             return (
-                f"the ring's {self.limits.budget_bytes} bytes are full of clips held for requests; "
+                f"the ring's {_mb(self.limits.budget_bytes)} are full of clips held for requests; "
                 "answer those or raise ring.budget_mb"
             )
         return (
-            f"the disk has {room.free_bytes} bytes free and ring.min_free_mb keeps {self.limits.min_free_bytes} of "
-            "them for the system; make room on it or lower that limit"
+            f"the disk has {_mb(room.free_bytes)} free and ring.min_free_mb keeps "
+            f"{_mb(self.limits.min_free_bytes)} for the system; make room on it or lower that limit"
         )
 
     def evict_outlived(self) -> list[ClipRow]:
