@@ -126,6 +126,10 @@ def test_the_whole_way_to_a_receipt(home: PageHome, browser: Browser, scheme: Sc
     page.get_by_role("button", name="Hold").click()
     expect(page.get_by_role("heading", name="On hold")).to_be_visible()
     phone.picture("10-held")
+    page.get_by_role("link", name="Requests").first.click()
+    expect(page.get_by_role("heading", name="Under way")).to_be_visible()
+    expect(page.get_by_role("heading", name="Earlier")).to_have_count(0)
+    page.go_back()
     page.get_by_role("button", name="Let it go on").click()
     expect(page.get_by_role("heading", name="Delivered")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("✓ Receipt")).to_be_visible()
@@ -167,6 +171,9 @@ def _review(phone: Phone, clips: int) -> None:
     for property in ("background-color", "color", "font-weight", "border-color"):
         style = [b.evaluate("(b, p) => getComputedStyle(b).getPropertyValue(p)", property) for b in (nothing, share)]
         assert style[0] == style[1], f"the two answers have equal weight, but not in {property}"
+    page.get_by_role("button", name="Share clips…").click()
+    expect(page.get_by_text("Choose a clip first")).to_be_visible()
+    expect(offers.first).to_be_in_viewport()
 
     offers.first.scroll_into_view_if_needed()
     video = page.locator("video").first

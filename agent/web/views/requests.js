@@ -1,7 +1,10 @@
-/** All requests, those that wait first. */
+/** All requests: those that wait first, then those that an answer is still doing something to. */
 import { h } from "../dom.js";
 import { requestList } from "../messages.js";
 import { moment, span, STATE } from "../words.js";
+
+/** A yes that can still be taken back or stopped. */
+const UNDER_WAY = new Set(["agreed", "held", "sending"]);
 
 /**
  * @param {import("../main.js").App} app
@@ -12,7 +15,8 @@ export async function requestsView(app) {
   const fill = async () => {
     const { requests } = await app.session.get("/api/requests", requestList);
     const waiting = requests.filter((row) => row.state === "asked");
-    const rest = requests.filter((row) => row.state !== "asked");
+    const running = requests.filter((row) => UNDER_WAY.has(row.state));
+    const rest = requests.filter((row) => row.state !== "asked" && !UNDER_WAY.has(row.state));
     list.replaceChildren(
       ...(requests.length === 0
         ? [
@@ -25,6 +29,9 @@ export async function requestsView(app) {
         : []),
       ...(waiting.length > 0
         ? [h("h2", {}, "Waiting for you"), h("ul", { class: "cards" }, ...waiting.map(card))]
+        : []),
+      ...(running.length > 0
+        ? [h("h2", {}, "Under way"), h("ul", { class: "cards" }, ...running.map(card))]
         : []),
       ...(rest.length > 0 ? [h("h2", {}, "Earlier"), h("ul", { class: "cards" }, ...rest.map(card))] : []),
     );

@@ -47,6 +47,7 @@ export async function reviewView(app, detail, checked) {
     const chosen = offers.filter((offer) => offer.choice);
     if (chosen.length > 0) return confirmShare(app, detail, checked, chosen);
     hint.textContent = "Choose a clip first: tick “Include this clip” on those you want to share.";
+    offers[0]?.node.scrollIntoView({ block: "center" }); // they are opened when they come into sight
     offers.find((offer) => offer.usable)?.focus();
     return undefined;
   });
