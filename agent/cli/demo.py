@@ -171,7 +171,9 @@ def demo(
         outcome = asyncio.run(_play(plan, console))
     if outcome is None:
         console.print("Stopped before there was an answer. Nothing was sent.")
-        return
+        stopped: dict[str, object] = {"state": None, "clips": 0, "verified": False, "evidence": None, "films": []}
+        report(opts, stopped, lambda _: None)
+        context.exit(1 if answers else 0)
     document = {
         "state": outcome.state,
         "clips": outcome.clips,

@@ -104,6 +104,23 @@ def test_closing_the_terminal_is_clean(tmp_path: Path) -> None:
     assert doorward_json("--state", tmp_path / "state", "check")["ok"] is True
 
 
+def test_a_demo_stopped_before_its_answer_is_no_success_for_a_program(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent", "--json", "demo", "--yes", "--keep", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "An owner is paired" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert json.loads(told)["state"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
