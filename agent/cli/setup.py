@@ -6,6 +6,7 @@ Writes the configuration once, after the last question; a person who leaves befo
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,9 @@ _REST: Final = "Motion zones, masks, sound, the button and who may ask are set i
 def setup(context: click.Context, defaults: bool) -> None:
     """Set the doorbell up: name, place, camera, phones, notices, requests. Then let the first phone in."""
     opts = options(context)
+    if logging.getLogger().level > logging.INFO:
+        logging.getLogger("agent").setLevel(logging.CRITICAL)  # the answers to what was tried say it
+        os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     file = SettingsFile.read(opts.config_path or DEFAULT_CONFIG)
     file.check_writable()
     before, person = file.config, Person(opts.console)

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -38,6 +38,7 @@ Settings = dict[Key, Value]
 NONE: Final = "none"
 _KEEP: Final = "keep"
 _NEW: Final = "new"
+_SMALLER: Final = ((1280, 720), (640, 480))
 _TOPIC_BYTES: Final = 10  # 80 bits: nobody guesses it, and sixteen letters can be typed on a phone
 
 
@@ -142,9 +143,12 @@ def _camera(about: Situation) -> Settings:
         return _camera_url(answer, found, about)
 
     chosen = _chosen(person, proposed, without_secrets(proposed) or NONE, read)
-    url = _settled(person, chosen, read, lambda url: _comes(about, url))
-    turned = about.config.camera.rotate and "://" not in url
-    return {("camera", "url"): url, ("camera", "rotate"): about.config.camera.rotate if turned else 0}
+    trial = _Trial(about)
+    url = _settled(person, chosen, read, trial.comes)
+    answers: Settings = {("camera", "url"): url}
+    if "://" in url:
+        return answers | {("camera", "rotate"): 0}  # a camera on the network has such a setting of its own
+    return answers | trial.smaller(url)
 
 
 def _chosen(person: Person, proposed: str, shown: str, read: Callable[[str], str]) -> str:
@@ -181,15 +185,44 @@ def _camera_url(answer: str, found: Search, about: Situation) -> str:
     return url
 
 
-def _comes(about: Situation, url: str) -> bool:
-    """Whether pictures come of that camera, told."""
-    same = url == about.config.camera.url
-    config = with_answers(about.config, {("camera", "url"): url})
-    with about.person.waiting("Opening the camera, and counting its pictures for some seconds …"):
-        findings = _tried("camera", lambda: try_camera(config, about.state, about.unit) if same else film_some(config))
-    for found in findings:
-        about.person.tell_finding(found)
-    return all(found.verdict is not Verdict.BAD for found in findings if found.check == "camera")
+class _Trial:
+    """Tries cameras, and tells how it went. `slow`: the last one's pictures came, but too few."""
+
+    def __init__(self, about: Situation) -> None:
+        self._about = about
+        self.slow = False
+
+    def comes(self, url: str, size: Settings | None = None) -> bool:
+        """Whether pictures come of that camera."""
+        about = self._about
+        same = url == about.config.camera.url and size is None
+        config = with_answers(about.config, {("camera", "url"): url, **(size or {})})
+        with about.person.waiting("Opening the camera, and counting its pictures for some seconds …"):
+            findings = _tried(
+                "camera", lambda: try_camera(config, about.state, about.unit) if same else film_some(config)
+            )
+        wrong = {found.check for found in findings if found.verdict is Verdict.BAD}
+        for found in findings:
+            # What to do about too few pictures is asked next.
+            about.person.tell_finding(found if found.check == "camera" else replace(found, do=""))
+        self.slow = "encoder" in wrong
+        return "camera" not in wrong
+
+    def smaller(self, url: str) -> Settings:
+        """A size that this machine keeps up with, where the wanted one is too much for it and the person agrees."""
+        person, camera = self._about.person, self._about.config.camera
+        chosen: Settings = {}
+        for width, height in _SMALLER:
+            if not self.slow or width >= camera.width:
+                continue
+            person.tell(f"That is too much for this machine. Try pictures of {width}×{height}?")
+            if not person.agrees(True):
+                break
+            size: Settings = {("camera", "width"): width, ("camera", "height"): height}
+            if not self.comes(url, size):
+                break
+            chosen = size
+        return chosen
 
 
 def _tried(check: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:

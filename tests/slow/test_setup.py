@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import read_config
+from tests.slow.test_stream_real import Camera, cameras, gstreamer, of_film  # noqa: F401
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +57,10 @@ class Terminal:
         time.sleep(
             0.1
         )  # Python shows a prompt before it listens for Ctrl-C, and misses one that nobody can press so soon
+        self.type(keys)
+
+    def type(self, keys: str) -> None:
+        """Whether it waits for that or not."""
         os.write(self._terminal, keys.encode())
 
     def until(self, words: str, seconds: float = 60) -> None:
@@ -124,6 +129,54 @@ def test_who_leaves_has_changed_nothing(terminal: Terminal, tmp_path: Path, key:
         terminal.press(ENTER)
     terminal.press(key)
     assert terminal.ended() == 130
+    assert "Nothing was changed." in terminal.text
+    assert "Traceback" not in terminal.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_camera_is_tried_until_it_works(
+    terminal: Terminal,
+    tmp_path: Path,
+    cameras: list[Camera],  # noqa: F811
+    scene: Path,
+) -> None:
+    camera = Camera(of_film(scene), "owner", "s3cret")
+    cameras.append(camera)
+    camera.on()
+    right, wrong = (camera.url.replace("//", f"//owner:{word}@") for word in ("s3cret", "guess"))
+    terminal.press(ENTER)
+    terminal.press(ENTER)
+    terminal.press(f"{wrong}{ENTER}")
+    terminal.until("refuses this user and password")
+    terminal.press(f"{right}{ENTER}")
+    terminal.until("pictures a second")
+    said = terminal.text[terminal.text.rindex("✗") :]
+    assert re.search(r"✓ \d+×\d+ comes", said), said
+    for _ in range(4):
+        terminal.press(ENTER)
+    assert terminal.ended() == 0, terminal.text
+    assert read_config(tmp_path / "doorward.toml").camera.url == right
+    shown = re.sub(r"> rtsp://.*", "", terminal.text)  # but for what the person typed
+    assert "s3cret" not in shown
+    assert "guess" not in shown.replace("nobody can guess", "")
+
+
+def test_who_leaves_while_the_camera_is_tried(
+    terminal: Terminal,
+    tmp_path: Path,
+    cameras: list[Camera],  # noqa: F811
+    scene: Path,
+) -> None:
+    camera = Camera(of_film(scene))
+    cameras.append(camera)
+    camera.on()
+    terminal.press(ENTER)
+    terminal.press(ENTER)
+    terminal.press(f"{camera.url}{ENTER}")
+    terminal.until("Opening the camera")
+    time.sleep(1)
+    terminal.type(INTERRUPT)
+    assert terminal.ended(20) == 130
     assert "Nothing was changed." in terminal.text
     assert "Traceback" not in terminal.text
     assert list(tmp_path.iterdir()) == []

@@ -19,9 +19,11 @@ from click.testing import CliRunner, Result
 
 from agent import examining
 from agent.adapters.embedded_broker import EmbeddedBroker
-from agent.cli import commands
+from agent.camera_search import FoundCamera, Search
+from agent.cli import commands, setup_questions
 from agent.config import Config, read_config
 from agent.core.errors import BadInput, DoorwardError
+from agent.core.health import Finding, bad, ok
 from agent.settings_file import shipped
 from agent.setup import open_state
 from agent.store.state import StateDirectory, WriterLock
@@ -208,6 +210,38 @@ def test_a_camera_that_does_not_answer(home: Home) -> None:
     again = home.done(*given).output
     assert home.config.camera.url == ""
     assert SECRET not in said + again
+
+
+def test_a_camera_found_is_proposed_and_one_too_large_made_smaller(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The camera and the machine that does not keep up with it are made up."""
+    sizes = []
+
+    def film_some(config: Config) -> list[Finding]:
+        sizes.append(config.camera.width)
+        return [
+            ok("camera", "comes"),
+            bad("encoder", "few", "lower") if config.camera.width > 640 else ok("encoder", "all"),
+        ]
+
+    found = Search((FoundCamera("pi", "of the Pi"), FoundCamera("usb", "USB camera Eye")), ("no permission",))
+    monkeypatch.setattr(setup_questions, "search", lambda: found)
+    monkeypatch.setattr(setup_questions, "film_some", film_some)
+    given = answers()
+    given[CAMERA : CAMERA + 1] = ["2", "yes", ""]
+    said = home.done(*given).output
+    assert "  2  USB camera Eye" in said
+    assert "✗ no permission" in said
+    assert sizes == [1920, 1280, 640]
+    assert (home.config.camera.url, home.config.camera.width, home.config.camera.height) == ("usb", 640, 480)
+    given[CAMERA : CAMERA + 3] = ["pi", "no"]
+    home.file.unlink()
+    home.done(*given)
+    assert (home.config.camera.url, home.config.camera.width) == ("pi", 1920)
+    home.file.unlink()
+    sizes.clear()
+    given[CAMERA : CAMERA + 2] = ["", "", ""]
+    home.done(*given)
+    assert home.config.camera.url == "pi", "the first is proposed"
 
 
 def test_films_instead_of_a_camera_stay(home: Home) -> None:
