@@ -139,4 +139,4 @@ def show_pairing(console: Console, link: str, code: str) -> None:
         pair_of_rows = zip(rows[n], rows[n + 1] if n + 1 < len(rows) else blank, strict=True)
         line = "".join(" ▀▄█"[(1 - upper) + 2 * (1 - lower)] for upper, lower in pair_of_rows)
         console.print(f"  █{line}█", highlight=False, no_wrap=True)
-    console.print(f"\n  {link}\n  or type  [bold]{code}[/]\n  Good for ten minutes, for one phone.", soft_wrap=True)
+    console.print(f"  {link}\n  or type  [bold]{code}[/]  (ten minutes, one phone)", soft_wrap=True)

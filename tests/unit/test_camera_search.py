@@ -1,4 +1,4 @@
-"""Which cameras are offered, and by which names. The devices are made up; the kernel is asked in tests/usb_camera."""
+"""Which cameras are offered, and by which names. The devices, and what the kernel says of them, are made up."""
 
 from __future__ import annotations
 
