@@ -124,7 +124,7 @@ def open_pairing(
     def human(console: Console) -> None:
         show_pairing(console, link, code)
         if first:
-            console.print(f"  A phone's first time: open {first}; it must say  [bold]{document['certificate']}[/]")
+            console.print(f"  First open {first}; it must say  [bold]{document['certificate']}[/]")
 
     return document, human
 
