@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tests never touch the state directory of a doorbell on this machine, and render the doorstep once."""
     os.environ["DOORWARD_STATE"] = "/nonexistent/doorward-tests"
     os.environ["XDG_CACHE_HOME"] = str(ROOT / ".cache")
+
+
+@pytest.fixture(autouse=True)
+def the_log_is_left_as_it_was() -> Iterator[None]:
+    """A command run inside the tests' process that kept our log silenced would silence it for every test after it."""
+    yield
+    assert logging.getLogger("agent").level == logging.NOTSET
 
 
 @pytest.fixture(scope="session")

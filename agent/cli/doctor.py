@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 import click
@@ -11,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.adapters import vitals
-from agent.cli.output import DEFAULT_CONFIG, DEFAULT_STATE, options, report
+from agent.cli.output import DEFAULT_CONFIG, DEFAULT_STATE, leave_log_to_answer, options, report
 from agent.core.errors import DoorwardError
 from agent.core.health import Finding, Verdict, bad
 from agent.examining import examine
@@ -24,8 +23,7 @@ _MARKS = {Verdict.OK: "[green]✓[/]", Verdict.BAD: "[red]✗[/]", Verdict.OFF: 
 def doctor(context: click.Context) -> None:
     """Try everything the doorbell needs, and say what to do where something fails."""
     opts = options(context)
-    if logging.getLogger().level > logging.INFO:
-        logging.getLogger("agent").setLevel(logging.CRITICAL)  # the report says it
+    leave_log_to_answer(context)
     file, state = opts.config_path or DEFAULT_CONFIG, opts.state
     try:
         config = opts.config

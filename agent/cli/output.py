@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the answer is no; 2 bad usage or bad input; 3 something ne
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -63,6 +64,16 @@ def options(context: click.Context) -> Options:
     found = context.find_object(Options)
     assert found is not None, "the group sets it"
     return found
+
+
+def leave_log_to_answer(context: click.Context) -> bool:
+    """Silence our log until the command ends, as its answer says the same; True where `-v` did not ask for the log."""
+    if logging.getLogger().level <= logging.INFO:
+        return False
+    ours = logging.getLogger("agent")
+    context.call_on_close(lambda before=ours.level: ours.setLevel(before))
+    ours.setLevel(logging.CRITICAL)
+    return True
 
 
 def report(opts: Options, document: object, human: Callable[[Console], None]) -> None:

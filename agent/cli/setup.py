@@ -6,7 +6,6 @@ Writes the configuration once, after the last question; a person who leaves befo
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from agent.adapters import service_unit, vitals
 from agent.adapters.vitals import Service
 from agent.cli.asking import Person
 from agent.cli.doorbell import open_pairing
-from agent.cli.output import DEFAULT_CONFIG, DEFAULT_STATE, Options, options, report
+from agent.cli.output import DEFAULT_CONFIG, DEFAULT_STATE, Options, leave_log_to_answer, options, report
 from agent.cli.setup_questions import Settings, Situation, ask_all, without_secrets
 from agent.config import Config
 from agent.core import identity
@@ -42,8 +41,7 @@ _REST: Final = "Motion zones, masks, sound, the button and who may ask are set i
 def setup(context: click.Context, defaults: bool) -> None:
     """Set the doorbell up: name, place, camera, phones, notices, requests. Then let the first phone in."""
     opts = options(context)
-    if logging.getLogger().level > logging.INFO:
-        logging.getLogger("agent").setLevel(logging.CRITICAL)  # the answers to what was tried say it
+    if leave_log_to_answer(context):
         os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     file = SettingsFile.read(opts.config_path or DEFAULT_CONFIG)
     file.check_writable()
