@@ -6,22 +6,38 @@ Changes owners and nothing else. What root made there, the doorbell could not op
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 def hand_to_owner(root: Path) -> None:
     """Give what is root's below `root` to the user who has `root` itself; nothing where that is root or is not there.
 
-    Follows no link, and leaves files with a second name alone: that user may have linked them from elsewhere.
+    Follows no link, and leaves files with a second name alone: that user may have linked them from elsewhere. What root
+    may not give away (in a container, say) stays root's, and the log says so once; the command has done its work.
     """
-    with contextlib.suppress(FileNotFoundError):
+    refused: list[tuple[str, str]] = []
+    with contextlib.suppress(FileNotFoundError, PermissionError):  # where root may not look, it made nothing
         owner = root.stat()
         if owner.st_uid != 0:
-            for _, directories, files, handle in os.fwalk(root):
+            for folder, directories, files, handle in os.fwalk(root):
                 for name in (*directories, *files):
-                    _hand_over(name, handle, owner)
+                    try:
+                        _hand_over(name, handle, owner)
+                    except OSError as e:
+                        refused.append((os.path.join(folder, name), e.strerror or str(e)))
+    if refused:
+        path, reason = refused[0]
+        more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+        log.warning(
+            "%s%s: still root's, though %s is another user's (%s). The doorbell may fail to open what is not its own; "
+            "run commands as that user, or change the owner from outside this container.",
+            path, more, root, reason,
+        )  # fmt: skip
 
 
 def _hand_over(name: str, directory: int, owner: os.stat_result) -> None:
