@@ -68,7 +68,6 @@ class Intake:
         self._bulletin = bulletin
         self._time = time
         self._waiting: deque[bytes] = deque(maxlen=WAITING_LIMIT)
-        self._early: deque[tuple[str, str]] = deque(maxlen=EARLY_LIMIT)  # withdrawn, not asked yet: hash, by whom
         self._minute_of_day = minute_of_day
         self._withdrawn = withdrawn
         self._budget_bytes = budget_bytes
@@ -150,7 +149,7 @@ class Intake:
             said = judge_withdrawal(token, self._asked_before, self._asker_of)
         except Refused as e:
             if e.reason in ("unknown-requester", "unknown-request"):
-                self._expect(token)
+                self._expect(token, now)
             raise
         row = self._ledger.by_hash(said.request)
         assert row is not None, "a judged withdrawal names a request that is here"
@@ -158,16 +157,18 @@ class Intake:
         self._withdrawn()
         self._bulletin.tell("requests", row.id)
 
-    def _expect(self, token: bytes) -> None:
+    def _expect(self, token: bytes, now: int) -> None:
         """Remember a withdrawal that overtook its request, if somebody signed it who may ask here.
 
-        Refused, and nothing remembered, where judging it as if that requester had asked comes to a no.
+        Refused, and nothing remembered, where judging it as if that requester had asked comes to a no. Nor is one
+        remembered whose request must be over: anybody at the broker can say old ones again, to crowd out the others.
         """
         kid = statements.signer(Kind.WITHDRAWAL, token)
         trusted = {k: said for k, (_, said) in self._trusted.known().items()}
         said = judge_withdrawal(token, trusted.get, lambda _: kid)
-        if (said.request, kid) not in self._early and self._ledger.by_hash(said.request) is None:
-            self._early.append((said.request, kid))
+        is_over = self._time.known() and parse_time(said.issued) + rules.MAX_LIFE_NS <= now
+        if not is_over and self._ledger.by_hash(said.request) is None and not self._ledger.expected(said.request, kid):
+            self._ledger.expect(said.request, kid, EARLY_LIMIT)
 
     def _asker_of(self, request_hash: str) -> str | None:
         row = self._ledger.by_hash(request_hash)
@@ -187,7 +188,7 @@ class Intake:
             decline=settings.decline,
             asker_of=self._asker_of,
             seen=self._ledger.seen,
-            taken_back=lambda request_hash, kid: (request_hash, kid) in self._early,
+            taken_back=self._ledger.expected,
             asked_for_case=lambda requester, case: self._ledger.count_requests(requester, case_number=case),
             asked_since=self._ledger.count_requests,
             clips=self._clips,

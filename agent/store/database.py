@@ -156,6 +156,15 @@ _MIGRATIONS = (
     ALTER TABLE requests ADD COLUMN told_ns INTEGER;
     UPDATE requests SET told_ns = received_ns;
     """,
+    # Withdrawals of requests that have not come: the newest, as many as the ledger is told to keep.
+    """
+    CREATE TABLE early_withdrawals (
+        n INTEGER PRIMARY KEY,
+        request TEXT NOT NULL,
+        requester TEXT NOT NULL,
+        UNIQUE (request, requester)
+    ) STRICT;
+    """,
 )
 
 

@@ -216,6 +216,21 @@ class Ledger:
             self._move(request, Event.WITHDRAW, now_ns, "withdrawn", details)
         return self.request(request)
 
+    def expect(self, request_hash: str, requester: str, limit: int) -> None:
+        """Remember that this requester took back a request that has not come; the newest `limit` of them."""
+        with transaction(self._db):
+            self._db.execute(
+                "INSERT OR IGNORE INTO early_withdrawals (request, requester) VALUES (?, ?)", (request_hash, requester)
+            )
+            self._db.execute(
+                "DELETE FROM early_withdrawals WHERE n <= (SELECT MAX(n) FROM early_withdrawals) - ?", (limit,)
+            )
+
+    def expected(self, request_hash: str, requester: str) -> bool:
+        """Whether this requester took it back before it came."""
+        query = "SELECT 1 FROM early_withdrawals WHERE request = ? AND requester = ?"
+        return self._db.execute(query, (request_hash, requester)).fetchone() is not None
+
     def by_hash(self, request_hash: str) -> RequestRow | None:
         """The request whose statement has this hash (b64u)."""
         row = self._db.execute("SELECT * FROM requests WHERE hash = ?", (request_hash,)).fetchone()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import Unavailable
+from agent.store import database
 from agent.store.database import connect, transaction
 
 SET = "INSERT INTO owner_sets VALUES (?, ?)"
@@ -39,3 +40,22 @@ def test_a_full_disk_is_named_where_sqlite_has_rolled_back_by_itself(tmp_path: P
         write(db, lambda: db.execute(SET, (2, bytes(200_000))))
     assert not db.in_transaction
     assert db.execute(COUNT).fetchone()[0] == 0
+
+
+def shape(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Every table, index and trigger, as SQLite has them."""
+    return [tuple(row) for row in db.execute("SELECT name, sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY name")]
+
+
+@pytest.mark.parametrize("version", range(1, len(database._MIGRATIONS)))
+def test_a_database_of_each_version_before_is_brought_up_with_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    with monkeypatch.context() as then:
+        then.setattr(database, "_MIGRATIONS", database._MIGRATIONS[:version])
+        old = connect(tmp_path / "old.db")
+        write(old, lambda: None)
+        old.close()
+    db = connect(tmp_path / "old.db")
+    assert db.execute(COUNT).fetchone()[0] == 1
+    assert shape(db) == shape(connect(tmp_path / "new.db"))

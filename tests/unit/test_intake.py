@@ -10,7 +10,7 @@ import pytest
 from agent.core import statements
 from agent.core.consent import State
 from agent.core.encoding import b64u
-from agent.core.request import REQUESTS_PER_WEEK, FootageRequest
+from agent.core.request import MAX_LIFE_NS, REQUESTS_PER_WEEK, FootageRequest
 from agent.core.settings import Blocked, DeclineRules, Pause, QuietHours, Settings
 from agent.core.statements import Kind
 from agent.core.timeline import Span
@@ -18,6 +18,7 @@ from agent.core.withdrawal import sign_withdrawal
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.intake import EARLY_LIMIT, REFUSALS_NOTED_AN_HOUR, WAITING_LIMIT, Intake
 from agent.disclosure.trusted import Trusted
+from agent.store.database import connect
 from tests.household import HOME, NOW, SECOND, HandSet, Household, new_keys
 
 
@@ -33,6 +34,9 @@ class Door:
         self.trusted = Trusted(self.home.ledger, [statement], None, lambda: self.now)
         self.withdrawals = 0
         self.told = Bulletin()
+        self.start()
+
+    def start(self) -> None:
         self.intake = Intake(
             self.home.ledger, self.home.clips.index, HOME, self.trusted, self.told, self.time,
             self.minute_of_day, self.withdrawn, 10**9,
@@ -160,6 +164,32 @@ def test_early_withdrawals_are_remembered_up_to_a_limit(door: Door) -> None:
     for token in tokens[:2]:
         door.intake.on_request(token)
     assert [row.case_number for row in door.home.ledger.requests()] == ["0"], "the oldest made room"
+
+
+def test_an_early_withdrawal_is_remembered_when_the_doorbell_starts_anew(door: Door) -> None:
+    token, _ = door.home.request(LAST_QUARTER)
+    take_back(door, b64u(statements.digest(token)))
+    door.home.db.close()
+    door.home.db = connect(door.home.state.database)
+    door.start()
+    door.intake.on_request(token)
+    assert door.home.ledger.requests() == []
+    assert '"withdrawn"' in door.noted("request-refused")[0]
+
+
+@pytest.mark.parametrize("knows_the_time", [True, False])
+def test_old_withdrawals_said_again_cannot_crowd_out_new_ones(door: Door, knows_the_time: bool) -> None:
+    """A doorbell whose clock may be wrong cannot tell which are old."""
+    new, _ = door.home.request(LAST_QUARTER)
+    asker = door.home.requester
+    take_back(door, b64u(statements.digest(new)))
+    door.time.is_known = knows_the_time
+    for n in range(EARLY_LIMIT):
+        old = b64u(statements.digest(b"request %d" % n))
+        door.intake.on_request(sign_withdrawal(old, asker.kid, asker.signs, NOW - MAX_LIFE_NS))
+    door.time.is_known = True
+    door.intake.on_request(new)
+    assert (door.home.ledger.requests() == []) is knows_the_time
 
 
 def test_what_is_taken_back_while_it_waits_for_the_time_is_never_asked(door: Door) -> None:
