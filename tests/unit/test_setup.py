@@ -9,6 +9,8 @@ import asyncio
 import json
 import os
 import stat
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ from agent.adapters.embedded_broker import EmbeddedBroker
 from agent.camera_search import FoundCamera, Search
 from agent.cli import commands, setup_questions
 from agent.config import Config, read_config
-from agent.core.errors import BadInput, DoorwardError
+from agent.core.errors import BadInput
 from agent.core.health import Finding, bad, ok
 from agent.settings_file import shipped
 from agent.setup import open_state
@@ -313,9 +315,17 @@ def test_a_running_doorbell_without_an_owner_is_paired(home: Home) -> None:
     assert [command.rsplit(" ", 1)[1] for command in stale["next"]] == ["run", "pair"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_who_may_not_write_is_told_first(home: Home) -> None:
+    """A process of its own: root gives up the right to write where it may not, as others never had it."""
     home.file.parent.mkdir(mode=0o500)
-    result = home.setup(*answers())
-    assert isinstance(result.exception, DoorwardError)
-    assert "sudo" in str(result.exception)
+    without_the_right = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    named = ["--config", str(home.file), "--state", str(home.state)]
+    done = subprocess.run(
+        [*without_the_right, sys.executable, "-m", "agent", *named, "setup"],
+        input="".join(f"{a}\n" for a in answers()), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == "", "nobody is asked anything"
+    assert f"{home.file} is not yours to change" in done.stderr
+    assert "sudo" in done.stderr
+    assert not home.file.exists()
