@@ -6,16 +6,18 @@ Decides by `camera.url` alone and opens nothing: a camera that is not there is w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from agent.adapters.camera import CameraSource
 from agent.adapters.camera_device import PiCameraSettings, parse_pi_address
 from agent.adapters.microphone import Microphone, with_sound
 from agent.adapters.patience import PatientSource
+from agent.adapters.sound_cards import first_microphone, microphone_of
 from agent.adapters.stoppable import stoppable
 from agent.adapters.stream import StreamSource
 from agent.adapters.stream_open import CameraAddress
 from agent.adapters.usb import UsbSettings, UsbSource
-from agent.adapters.v4l2 import parse_usb_address
+from agent.adapters.v4l2 import camera_file, parse_usb_address
 from agent.config import Config, camera_masks
 from agent.core.frame import SourceItem
 
@@ -43,7 +45,8 @@ def _pi_camera(config: Config, number: int) -> LiveSource:
     )  # fmt: skip
 
     def source(stopped: Callable[[], bool]) -> Iterator[SourceItem]:
-        return _heard(config, iter(PatientSource(lambda: CameraSource(settings, stopped), stopped)), stopped)
+        pictures = iter(PatientSource(lambda: CameraSource(settings, stopped), stopped))
+        return _heard(config, pictures, stopped, first_microphone)
 
     return source
 
@@ -57,16 +60,18 @@ def _usb_camera(config: Config, address: str) -> LiveSource:
 
     def source(stopped: Callable[[], bool]) -> Iterator[SourceItem]:
         pictures = stoppable(PatientSource(lambda: UsbSource(settings, stopped), stopped), stopped)
-        return _heard(config, pictures, stopped)
+        return _heard(config, pictures, stopped, lambda: microphone_of(Path(camera_file(address))))
 
     return source
 
 
-def _heard(config: Config, pictures: Iterator[SourceItem], stopped: Callable[[], bool]) -> Iterator[SourceItem]:
-    """The same, with sound where it is wanted."""
+def _heard(
+    config: Config, pictures: Iterator[SourceItem], stopped: Callable[[], bool], choose: Callable[[], str]
+) -> Iterator[SourceItem]:
+    """The same, with sound where it is wanted: of the microphone the owner named, or else the one of `choose`."""
     if not config.audio.record:
         return pictures
-    return with_sound(pictures, Microphone(config.audio.microphone, stopped))
+    return with_sound(pictures, Microphone(lambda: config.audio.microphone or choose(), stopped))
 
 
 def _network_camera(config: Config) -> LiveSource:

@@ -10,14 +10,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import selectors
 import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Final
 
 import av
@@ -26,6 +24,7 @@ import numpy as np
 from agent.adapters import clock
 from agent.adapters.patience import FIRST_WAIT_S, LONGEST_WAIT_S, Surroundings
 from agent.adapters.sound import SoundEncoder
+from agent.adapters.sound_cards import LIST
 from agent.core.backoff import Backoff
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import SECOND_NS
@@ -35,7 +34,6 @@ log = logging.getLogger(__name__)
 
 RATE_HZ: Final = 48_000  # what nearly every microphone has of its own, and AAC knows
 _SAMPLE_BYTES: Final = 2
-_CARDS: Final = Path("/proc/asound/pcm")
 _READ_BYTES: Final = RATE_HZ * _SAMPLE_BYTES // 10
 _SILENCE_S: Final = 5.0
 _LOOK_S: Final = 0.5  # how long `stopped` may go unnoticed
@@ -45,8 +43,7 @@ _WORDS_KEPT: Final = 2000
 _AHEAD_NS: Final = 2 * SECOND_NS
 _WINDOW_NS: Final = 2 * SECOND_NS
 _NOT_INSTALLED: Final = "The microphone needs the program arecord; run 'sudo apt install alsa-utils'."
-_LIST: Final = "'arecord -l' says which microphones there are"
-_GONE: Final = "There is no microphone {}; see whether its plug sits; " + _LIST + "."
+_GONE: Final = "There is no microphone {}; see whether its plug sits; " + LIST + "."
 _WORDS: Final = {
     "resource busy": "The microphone {} is used by another program; end that one first.",
     "Permission denied": "The microphone {} may not be used by this user; put it into the group audio "
@@ -79,7 +76,7 @@ class SampleClock:
             self._zero_ns = self._before_ns = zero_ns
             self._begins_ns = now_ns
         if self._before_ns - zero_ns > _AHEAD_NS:
-            raise Unavailable(f"The microphone sends faster than can be heard; choose another: {_LIST}.")
+            raise Unavailable(f"The microphone sends faster than can be heard; choose another: {LIST}.")
         self._zero_ns = min(self._zero_ns, zero_ns)
         self._promptest_ns = zero_ns if self._promptest_ns is None else min(self._promptest_ns, zero_ns)
         if now_ns - self._begins_ns >= _WINDOW_NS:
@@ -93,21 +90,21 @@ class SampleClock:
 
 
 class Microphone:
-    """Listens until `stopped`, once started; `device` is an ALSA name, or empty for the first microphone there is.
+    """Listens until `stopped`, once started; `choose` says at each start, by ALSA's name, to what, or Unavailable.
 
     What keeps it from that is told by a Mute, logged once, and tried again with growing waits.
     """
 
     def __init__(
         self,
-        device: str,
+        choose: Callable[[], str],
         stopped: Callable[[], bool],
         *,
         program: str = "arecord",
         silence_s: float = _SILENCE_S,
         surroundings: Surroundings | None = None,
     ) -> None:
-        self._device = device
+        self._choose = choose
         self._stopped = stopped
         self._program = program
         self._silence_s = silence_s
@@ -148,7 +145,7 @@ class Microphone:
                 pass  # the pictures say themselves when there are none
 
     def _listen(self) -> None:
-        device = self._device or first_microphone(_CARDS)
+        device = self._choose()
         command = [self._program, "--quiet", f"--device={device}", "--file-type=raw", "--format=S16_LE", "--channels=1",
                    f"--rate={RATE_HZ}", "--period-time=50000", "--buffer-time=1000000"]  # fmt: skip
         try:
@@ -233,19 +230,6 @@ def with_sound(pictures: Iterable[SourceItem], microphone: Microphone) -> Iterat
     for item in pictures:
         yield item
         yield from microphone.items()
-
-
-def first_microphone(cards: Path) -> str:
-    """The first sound card that can record, by the kernel's list. Unavailable where there is none."""
-    try:
-        lines = cards.read_text().splitlines()
-    except OSError:
-        lines = []  # without a single sound card there is no list
-    for line in lines:
-        found = re.match(r"(\d+)-(\d+): .*: capture \d", line)
-        if found:
-            return f"plughw:{int(found[1])},{int(found[2])}"
-    raise Unavailable(f"There is no microphone; see whether its plug sits; {_LIST}.")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -84,7 +84,7 @@ class Webcam:
     """
 
     def __init__(self, address: str, wanted: tuple[int, int, int], *, prefer_encoded: bool = True) -> None:
-        self._path = _first_usb_camera() if address == ADDRESS else address
+        self._path = camera_file(address)
         self._maps: list[mmap.mmap] = []
         with self._explained():
             self._fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -226,7 +226,12 @@ def usb_cameras() -> Iterator[tuple[Path, str]]:
         raise Unavailable(_WORDS[errno.EACCES].format(refused))
 
 
-def _first_usb_camera() -> str:
+def camera_file(address: str) -> str:
+    """The device file of the camera that `address` names. Unavailable where it is not there."""
+    if address != ADDRESS:
+        if not os.path.exists(address):
+            raise Unavailable(_GONE.format(address))
+        return address
     for path, _ in usb_cameras():
         return str(path)
     raise Unavailable(f"No USB camera was found; see whether its plug sits; {_LIST}.")

@@ -19,9 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.adapters.microphone import RATE_HZ, Microphone, SampleClock, first_microphone, with_sound
+from agent.adapters.microphone import RATE_HZ, Microphone, SampleClock, with_sound
 from agent.adapters.patience import Surroundings
-from agent.core.errors import Unavailable
 from agent.core.frame import Away, Mute, SoundFormat, SoundPacket, SourceItem
 
 SECOND = 1_000_000_000
@@ -70,7 +69,7 @@ class Listening:
         self.program = Path(program)
         self._over = False
         self.microphone = Microphone(
-            "plughw:1,0", lambda: self._over, program=program, silence_s=silence_s, surroundings=NO_WAIT
+            lambda: "plughw:1,0", lambda: self._over, program=program, silence_s=silence_s, surroundings=NO_WAIT
         )
         self.items: list[SoundFormat | SoundPacket | Mute] = []
 
@@ -224,18 +223,3 @@ def test_samples_that_were_lost_are_noticed() -> None:
         now_ns += SECOND // 20 + (SECOND if n == 100 else 0)  # the card's buffer ran over once
         samples_clock.arrived(RATE_HZ // 20, now_ns)
     assert samples_clock.heard_ns(Fraction(samples_clock.samples, RATE_HZ)) == now_ns
-
-
-def test_the_first_card_that_can_record_is_the_microphone(tmp_path: Path) -> None:
-    cards = tmp_path / "pcm"
-    cards.write_text(
-        "00-00: MAI PCM i2s-hifi-0 : MAI PCM i2s-hifi-0 : playback 1\n"
-        "02-00: USB Audio : USB Audio : capture 1\n03-01: USB Audio : USB Audio : playback 1 : capture 1\n"
-    )
-    assert first_microphone(cards) == "plughw:2,0"
-    for nothing in ("", "00-00: HDMI : HDMI : playback 1\n"):
-        cards.write_text(nothing)
-        with pytest.raises(Unavailable, match="There is no microphone; see whether its plug sits"):
-            first_microphone(cards)
-    with pytest.raises(Unavailable, match="There is no microphone"):
-        first_microphone(tmp_path / "none")
