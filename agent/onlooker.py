@@ -18,7 +18,7 @@ from agent.core.labels import Votes, what_moved
 from agent.core.motion import Motion
 from agent.core.picture import Area, jpeg
 
-_BETWEEN_LOOKS_NS = 500_000_000
+BETWEEN_LOOKS_NS = 500_000_000
 _CUT_OFF = 0.6  # what a figure at the picture's edge is worth beside one that is whole
 _EDGE = 0.01
 
@@ -82,7 +82,7 @@ class Onlooker:
         self._consider((False, max(map(_worth, moving))), frame)
         due = self._next_look_ns is None or frame.time_ns >= self._next_look_ns
         if self._sight is not None and due and self._sight.offer(Look(frame, moving, self._clip)):
-            self._next_look_ns = frame.time_ns + _BETWEEN_LOOKS_NS
+            self._next_look_ns = frame.time_ns + BETWEEN_LOOKS_NS
         return won
 
     def note(self, label: str) -> None:

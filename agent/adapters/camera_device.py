@@ -81,6 +81,11 @@ def _cameras() -> list[dict[str, Any]]:
     return found
 
 
+def encodes_in_hardware() -> bool:
+    """Whether this machine has the encoder of a Pi 4 and older; without it, x264 encodes for the Pi's camera."""
+    return _CODEC.exists()
+
+
 class PiCamera:
     """One camera from opening to closing; its pictures arrive in `inbox` until then.
 
@@ -202,7 +207,7 @@ def _encoder(settings: PiCameraSettings) -> Any:
     from picamera2.encoders import H264Encoder, LibavH264Encoder
 
     # Picamera2's H264Encoder is the software one by another name on a Pi 5.
-    kind = H264Encoder if _CODEC.exists() else LibavH264Encoder
+    kind = H264Encoder if encodes_in_hardware() else LibavH264Encoder
     return kind(bitrate=settings.bitrate_bps, repeat=True, iperiod=settings.fps, framerate=settings.fps)
 
 

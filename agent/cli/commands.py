@@ -17,6 +17,7 @@ from agent.store.ownership import hand_to_owner
 # Loaded when asked for: OpenCV, libav and the web server take most of a second on a desk and several on a Pi.
 _COMMANDS = {
     "audit": "agent.cli.stored",
+    "bench": "agent.cli.bench",
     "check": "agent.cli.stored",
     "clips": "agent.cli.stored",
     "demo": "agent.cli.demo",
