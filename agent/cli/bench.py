@@ -114,8 +114,10 @@ def _show(console: Console, measured: Measured, judgement: Judgement, do: str) -
     console.print(
         f"\nA second of video is safe on the disk after {_ms(statistics.median(took))}, at worst {_ms(max(took))}."
     )
+    notes = Table.grid(padding=(0, 1))
     for note in measured.notes:
-        console.print(f"[dim]– {escape(note)}[/]")
+        notes.add_row("–", escape(note), style="dim")
+    console.print(notes)
     console.print(f"\n[bold {_COLOURS[judgement.verdict]}]{escape(load.sentence(judgement))}[/]")
     if do:
         console.print(f"[bold]→ {escape(do)}[/]")
@@ -126,4 +128,4 @@ def _ms(seconds: float) -> str:
 
 
 def _bar(share: float) -> ProgressBar:
-    return ProgressBar(total=1.0, completed=min(1.0, share), width=_BAR)
+    return ProgressBar(total=1.0, completed=min(1.0, share), width=_BAR, complete_style="cyan", finished_style="red")
