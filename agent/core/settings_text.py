@@ -1,7 +1,7 @@
 """A settings file's text with some values changed, and nothing else: comments, order and every other value stay.
 
 Knows TOML and not what the settings mean; that the result is a configuration is `agent.config`'s to say. Source:
-toml.io/en/v1.0.0; tomlkit, which keeps what stands between the values.
+toml.io/en/v1.0.0; tomlkit, which keeps what stands between the values (docs/adr/0042-tomlkit-for-the-owners-file.md).
 """
 
 from __future__ import annotations
