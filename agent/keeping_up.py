@@ -318,7 +318,7 @@ class _Work:
         seconds_a_record = self._sample.seconds / len(runs)
         try:
             while not watch.enough(len(self.took_s), _RECORDS):
-                with _nameless_clip(self._folder) as clip:
+                with contextlib.closing(_NamelessClip(self._folder)) as clip:
                     keys = ClipKeys(secrets.token_bytes(32), secrets.token_bytes(32))
                     for index in range(_RECORDS_A_FILE):
                         before_s = watch.wall_s
@@ -425,15 +425,15 @@ def _to_and_fro(pictures: Sequence[Planes]) -> Iterator[Planes]:
         yield from reversed(pictures[1:])
 
 
-@contextlib.contextmanager
-def _nameless_clip(folder: Path) -> Iterator[ClipWriter]:
-    """A clip file that has lost its name already: whatever ends this process, nothing is left of it."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".bench-") as name:
-        clip = ClipWriter(Path(name) / "clip", b"", b"")
-    try:
-        yield clip
-    finally:
-        clip.close()
+class _NamelessClip(ClipWriter):
+    """A clip file without a name: whatever ends this process, nothing is left of it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / ".bench", b"", b"")
+
+    def _create(self) -> int:
+        with tempfile.TemporaryFile(dir=self.path.parent) as file:
+            return os.dup(file.fileno())
 
 
 def _write(clip: ClipWriter, keys: ClipKeys, index: int, fragment: bytes) -> None:

@@ -36,6 +36,7 @@ PICTURES: Final = 60
 LUMA_WIDTH: Final = 320
 LUMA_RATE_HZ: Final = 10.0
 _JPEG_QUALITY: Final = 85
+_MOST_ITEMS: Final = 20 * PICTURES  # of a film with many pictures a second, or with none that can be used
 _USUAL_TIME_BASE: Final = Fraction(1, 90_000)
 
 Planes = npt.NDArray[np.uint8]
@@ -158,7 +159,7 @@ def take_sample(film: Film) -> Sample:
     lumas: list[LumaFrame] = []
     format_, picture = None, None
     with opened(film) as (container, track, clock):
-        for item in islice(items(container, track, clock, lambda: True), 3 * PICTURES):
+        for item in islice(items(container, track, clock, lambda: True), _MOST_ITEMS):
             if isinstance(item, VideoFormat):
                 format_ = item
             elif isinstance(item, EncodedPacket):
@@ -167,7 +168,7 @@ def take_sample(film: Film) -> Sample:
                 assert item.picture is not None, "whatever is decoded has its picture"
                 picture = item.picture()
                 lumas.append(LumaFrame(item.time_ns, item.pixels))
-            if len(packets) >= PICTURES:
+            if len(packets) >= PICTURES and len(lumas) > 1:
                 break
     if format_ is None or picture is None or len(lumas) < 2:
         raise BadInput(

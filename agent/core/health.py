@@ -79,7 +79,8 @@ def camera(sample: Sample) -> list[Finding]:
         bad(
             "encoder",
             f"only {came:.1f} pictures a second come, {meant:.0f} are meant to",
-            "lower camera.width, camera.height or camera.fps, or leave masks to the camera",
+            "lower camera.width, camera.height or camera.fps ('doorward bench' says how far), or leave masks to the "
+            "camera",
         ),
     ]
 

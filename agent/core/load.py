@@ -202,8 +202,9 @@ def _less_of_a_picture(to: Video, now: Video) -> str:
     if now.camera is Camera.FILES:
         return f"Convert the films to {size} or less."
     if now.camera is Camera.NETWORK:
-        masks = " and let it black out itself what camera.masks hides" if now.masked else ""
-        return f"Set the camera itself to {size} or less{masks}."
+        if now.masked:
+            return f"Let the camera itself black out what camera.masks hides (masks = []), or set it to {size} or less."
+        return f"Set the camera itself to {size} or less."
     changed = [
         f"camera.{name} = {after:.0f}"
         for name, before, after in (

@@ -71,7 +71,7 @@ class ClipWriter:
     def __init__(self, path: Path, header: bytes, wraps: bytes) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         self.path = path
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._handle = self._create()
         self._hasher = _Hasher()
         self._place = memoryview(bytearray())
         self._digests: dict[Track, list[bytes]] = {}
@@ -86,6 +86,10 @@ class ClipWriter:
             self.close()
             path.unlink(missing_ok=True)  # nothing was acknowledged in it
             raise
+
+    def _create(self) -> int:
+        """The clip's file, new and empty, open for writing."""
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
     @property
     def digests(self) -> dict[Track, list[bytes]]:

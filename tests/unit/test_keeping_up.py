@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent import keeping_up
 from agent.adapters.camera_device import encodes_in_hardware
 from agent.adapters.sample_film import Planes, draw_film, sized, take_sample
 from agent.adapters.stopwatch import Patience, Stopwatch
@@ -180,11 +179,6 @@ def test_a_film_that_is_none_or_too_short_is_said(tmp_path: Path) -> None:
     for name, said in (("away.mp4", "There is no file"), ("text.mp4", "is not a film")):
         with pytest.raises(BadInput, match=said):
             measured(config(name), tmp_path / "state")
-
-
-def test_a_clip_file_has_lost_its_name_before_anything_is_written(tmp_path: Path) -> None:
-    with keeping_up._nameless_clip(tmp_path):
-        assert list(tmp_path.iterdir()) == []
 
 
 def test_telling_is_not_in_the_figures() -> None:
