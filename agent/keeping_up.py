@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,7 @@ from agent.adapters.usb import UsbSettings, UsbSource
 from agent.adapters.v4l2 import CameraMode, RawPicture, parse_usb_address
 from agent.config import Config, camera_masks
 from agent.core import detection
+from agent.core.detection import Layout
 from agent.core.errors import Corrupt, Unavailable
 from agent.core.fmp4 import SECOND_NS, Fragmenter, Run, render_fragment
 from agent.core.frame import LumaFrame, Track
@@ -108,9 +110,9 @@ def measure(
         video = replace(video, kbps=sample.kbps)
     work = _Work(config, video, sample, painted, jpegs, folder)
     steps: list[Callable[[Stopwatch], Stage]] = [*work.of_the_camera(notes), work.motion, work.cutting, work.writing]
-    look = _look(config, state, notes)
-    if look is not None:
-        steps.append(look(sample))
+    model = _model(config, state, notes)
+    if model is not None:
+        steps.append(partial(work.looking, *model))
     stages = []
     for number, step in enumerate(steps):
         begun = number / len(steps)
@@ -332,6 +334,16 @@ class _Work:
         core, time = (each / len(self.took_s) / seconds_a_record for each in (watch.cpu_s, watch.wall_s))
         return Stage(Step.WRITING, Lane.RECORDER, core, time, max(self.took_s))
 
+    def looking(self, model: Model, layout: Layout, watch: Stopwatch) -> Stage:
+        """Looks at somebody in the picture, as often as there is one while something moves."""
+        done = 0
+        while not watch.enough(done, _LOOKS):
+            with watch:
+                shown = detection.show(self._sample.picture, _SOMEBODY, layout)
+                detection.sightings(model.run(shown), layout, shown)
+            done += 1
+        return _computed(Step.LOOKING, Lane.DETECTOR, watch, done * BETWEEN_LOOKS_NS / SECOND_NS)
+
     def _runs(self) -> Iterator[Run]:
         fragmenter = Fragmenter()
         for packet in self._sample.packets:
@@ -359,33 +371,19 @@ def _somebody_elses(state: Path) -> bool:
     return not os.access(state, os.R_OK | os.X_OK)
 
 
-def _look(config: Config, state: Path, notes: list[str]) -> Callable[[Sample], Callable[[Stopwatch], Stage]] | None:
-    """The detector's looks, where there is one here."""
+def _model(config: Config, state: Path, notes: list[str]) -> tuple[Model, Layout] | None:
+    """The detector's model, where it is wanted and can be run here."""
     if not config.detector.model:
         return None
-    layout = named_model(config.detector.model).layout
     if _somebody_elses(state):
         notes.append("Telling people apart is not measured: the model is not yours to read.")
         return None
+    named = named_model(config.detector.model)
     try:
-        model = Model(ModelStore(state).checked(named_model(config.detector.model)), layout)
+        return Model(ModelStore(state).checked(named), named.layout), named.layout
     except (Unavailable, Corrupt) as e:
         notes.append(f"Telling people apart is not measured: {e}.")
         return None
-
-    def of(sample: Sample) -> Callable[[Stopwatch], Stage]:
-        def looking(watch: Stopwatch) -> Stage:
-            done = 0
-            while not watch.enough(done, _LOOKS):
-                with watch:
-                    shown = detection.show(sample.picture, _SOMEBODY, layout)
-                    detection.sightings(model.run(shown), layout, shown)
-                done += 1
-            return _computed(Step.LOOKING, Lane.DETECTOR, watch, done * BETWEEN_LOOKS_NS / SECOND_NS)
-
-        return looking
-
-    return of
 
 
 class _Jpegs:

@@ -187,12 +187,13 @@ def test_telling_is_not_in_the_figures() -> None:
         while time.process_time() < end:
             pass
 
+    begun = time.process_time()
     watch = Stopwatch(told, Patience(0.3, 1.0))
     with watch:
         while not watch.enough(1, 1):
             sum(range(1000))
-    assert watch.cpu_s <= watch.wall_s + 0.05
-    assert 0.3 <= watch.wall_s < 0.5
+    assert watch.wall_s >= 0.3
+    assert time.process_time() - begun - watch.cpu_s >= 0.19
 
 
 def test_a_stopwatch_ends_late_work_and_waits_for_whole_work() -> None:
