@@ -102,6 +102,13 @@ class Constants:
     small_s: float = 0.39
     rain_times: float = 3.0
     rain_patience: float = 1.6  # times as many sightings for what is smaller
+    # In a restless place what is small and faint has to be followed for longer: leaves' shadows and glints travel, too.
+    restless: float = 1.15  # thresholds around it, against those of the picture's quiet parts
+    restless_times: float = 8.0  # least areas: what is larger is no leaf
+    restless_strength: float = 2.0  # what is stronger is none either
+    restless_s: float = 1.0
+    restless_straight: float = 0.65  # it goes by no detours then
+    restless_seen: float = 0.7  # share of the frames since its first in which it was there
     start_s: float = 1.5
     start_frames: int = 12
     start_travel: float = 8.0

@@ -7,6 +7,7 @@ tests of an outline against the remembered picture tell ghosts, light and solid 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ class Track:
     thing: Thing
     sightings: deque[tuple[float, Thing]]
     hits: int = 1
+    misses: int = 0
     known: bool = False
     across_px_s: float = 0.0
     down_px_s: float = 0.0
@@ -206,6 +208,7 @@ class Tracker:
         for track in sorted(self._tracks, key=lambda t: (not t.known, -t.hits)):
             best = self._nearest(track, free, time_s)
             if best is None:
+                track.misses += 1
                 continue
             free.remove(best)
             gap_s = time_s - track.seen_s
@@ -260,12 +263,34 @@ class Tracker:
         # What is left of streaks is small and soon gone: a small thing has to be followed for longer.
         if changes.rain and len(seen) < c.hits_rain * (1 if area >= c.rain_times * self._least else c.rain_patience):
             return False
+        faint = sum(t.strength for _, t in seen) < c.restless_strength * len(seen)
+        doubtful = faint and not changes.rain and area < c.restless_times * self._least
+        if doubtful and self._is_restless_around(track.thing, changes) and not self._persists(track, time_s):
+            return False
         if self._travels(track, changes.starting, time_s):
             return True
         thing = track.thing
         large = thing.area >= c.large_share * self._shape[0] * self._shape[1]
         firm = thing.strength > c.large_strength and thing.area > c.large_fill * thing.width * thing.height
         return large and firm and not changes.starting and len(seen) >= c.large_hits and lasted_s >= c.large_s
+
+    def _persists(self, track: Track, time_s: float) -> bool:
+        """It has been followed for a while, hardly ever lost, and goes by no detours."""
+        c, places = self._c, [(thing.x, thing.y) for _, thing in track.sightings]
+        path = sum(math.dist(a, b) for a, b in itertools.pairwise(places))
+        straight = math.dist(places[0], places[-1]) >= c.restless_straight * path
+        seen = track.hits >= c.restless_seen * (track.hits + track.misses)
+        return straight and seen and time_s - track.sightings[0][0] >= c.restless_s
+
+    def _is_restless_around(self, thing: Thing, changes: Changes) -> bool:
+        """Whether the place where it is does much by itself."""
+        margin = round(8 * self._scale)
+        part = changes.threshold[
+            max(0, thing.top - margin) : thing.top + thing.height + margin,
+            max(0, thing.left - margin) : thing.left + thing.width + margin,
+        ]
+        quiet = np.percentile(changes.threshold[::4, ::4], 10)
+        return bool(part.mean() >= self._c.restless * quiet)
 
     def _travels(self, track: Track, starting: bool, time_s: float) -> bool:
         """It got somewhere, for its size, and not by detours: within a second, or within three."""
