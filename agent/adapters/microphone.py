@@ -28,7 +28,7 @@ from agent.adapters.sound_cards import LIST
 from agent.core.backoff import Backoff
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import SECOND_NS
-from agent.core.frame import Mute, SoundFormat, SoundPacket, SourceItem
+from agent.core.frame import Away, EncodedPacket, Mute, SoundFormat, SoundPacket, SourceItem
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,8 @@ class SampleClock:
 class Microphone:
     """Listens until `stopped`, once started; `choose` says at each start, by ALSA's name, to what, or Unavailable.
 
-    What keeps it from that is told by a Mute, logged once, and tried again with growing waits.
+    What keeps it from that is told by a Mute, logged once, and tried again with growing waits. Begins only while
+    `camera_there` is set: a microphone in the camera comes and goes with it, and which it is shows only then.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Microphone:
     ) -> None:
         self._choose = choose
         self._stopped = stopped
+        self.camera_there = threading.Event()
         self._program = program
         self._silence_s = silence_s
         self._around = surroundings or Surroundings()
@@ -133,6 +135,8 @@ class Microphone:
 
     def _run(self) -> None:
         while not self._stopped():
+            if not self.camera_there.wait(_LOOK_S):
+                continue
             try:
                 self._listen()
                 return
@@ -228,6 +232,10 @@ def with_sound(pictures: Iterable[SourceItem], microphone: Microphone) -> Iterat
     """The pictures' items, and between them what the microphone heard meanwhile."""
     microphone.start()
     for item in pictures:
+        if isinstance(item, Away):
+            microphone.camera_there.clear()
+        elif isinstance(item, EncodedPacket):
+            microphone.camera_there.set()
         yield item
         yield from microphone.items()
 

@@ -204,6 +204,7 @@ def test_a_microphones_sound_stays_with_the_pictures(vivid: Told) -> None:
 def test_what_is_wrong_with_a_real_microphone_is_said(device: str, sentence: str) -> None:
     over = False
     microphone = Microphone(lambda: device, lambda: over, program=needed("arecord"))
+    microphone.camera_there.set()
     microphone.start()
     try:
         told = until(lambda: [item.reason for item in microphone.items() if isinstance(item, Mute)], bool)

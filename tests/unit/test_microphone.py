@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from agent.adapters.microphone import RATE_HZ, Microphone, SampleClock, with_sound
 from agent.adapters.patience import Surroundings
-from agent.core.frame import Away, Mute, SoundFormat, SoundPacket, SourceItem
+from agent.core.frame import Away, EncodedPacket, Mute, SoundFormat, SoundPacket, SourceItem
 
 SECOND = 1_000_000_000
 NO_WAIT = Surroundings(sleep=lambda _: time.sleep(0.01), chance=lambda: 0.0)
@@ -29,20 +29,22 @@ BEGIN = """
 import array, math, os, sys, time
 RATE = 48000
 PIECE = RATE // 20
+def boot_ns():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 def pieces(seconds):
-    begun = time.monotonic()
+    begun = boot_ns()
     for n in range(int(20 * seconds)):
-        time.sleep(max(0, begun + (n + 1) / 20 - time.monotonic()))
-        yield n
+        time.sleep(max(0, begun + (n + 1) * 50_000_000 - boot_ns()) / 1e9)
+        yield n, begun + n * 50_000_000
 def write(loud):
     os.write(1, array.array('h', [int(20000 * math.sin(0.13 * k)) if loud else 0 for k in range(PIECE)]).tobytes())
 """
 BEEPS = """
-for n in pieces(60):
+for n, heard_ns in pieces(60):
     loud = n % 20 == 10
     if loud:
         with open(sys.argv[0] + '.beeps', 'a') as file:
-            print(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - 50_000_000, file=file)
+            print(heard_ns, file=file)
     write(loud)
 """
 SILENT = "time.sleep(60)"
@@ -90,10 +92,15 @@ class Listening:
         return [item.reason for item in self.items if isinstance(item, Mute)]
 
     def __enter__(self) -> Listening:
+        self.microphone.camera_there.set()
         self.microphone.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """No program is left when it is over."""
         self._over = True
         deadline = time.monotonic() + 10
         while self.running():
@@ -185,20 +192,46 @@ def test_without_arecord_it_says_what_to_install(tmp_path: Path) -> None:
     assert listening.told == ["The microphone needs the program arecord; run 'sudo apt install alsa-utils'."]
 
 
+PICTURE = EncodedPacket(b"", 0, 0, 0, key=True)
+AWAY = Away(0, "There is no camera.")
+
+
+def slowly(*items: SourceItem) -> Iterator[SourceItem]:
+    """Twenty a second."""
+    for item in items:
+        time.sleep(0.05)
+        yield item
+
+
 def test_sound_comes_between_the_pictures_and_keeps_none_waiting(tmp_path: Path) -> None:
     listening = Listening(program(tmp_path, BEEPS))
-
-    def pictures() -> Iterator[SourceItem]:
-        for n in range(40):
-            time.sleep(0.05)
-            yield Away(n, "")
-
-    with listening:
-        begun = time.monotonic()
-        items = list(with_sound(pictures(), listening.microphone))
-    assert time.monotonic() - begun < 4
-    assert sum(isinstance(item, Away) for item in items) == 40
+    begun = time.monotonic()
+    items = list(with_sound(slowly(*40 * [PICTURE]), listening.microphone))
+    took_s = time.monotonic() - begun
+    listening.end()
+    assert took_s < 4
+    assert items.count(PICTURE) == 40
     assert sum(isinstance(item, SoundPacket) for item in items) > 20
+
+
+def test_which_microphone_is_asked_only_while_the_camera_is_there(tmp_path: Path) -> None:
+    """One in the camera goes with it, and a camera that is away has none to choose."""
+    asked: list[bool] = []
+    over = False
+
+    def choose() -> str:
+        asked.append(microphone.camera_there.is_set())
+        return "plughw:1,0"
+
+    path = program(tmp_path, "[write(False) for _ in pieces(0.2)]", BEEPS)
+    microphone = Microphone(choose, lambda: over, program=path, surroundings=NO_WAIT)
+    items = with_sound(slowly(*20 * [AWAY], *3 * [PICTURE], *20 * [AWAY], *40 * [PICTURE]), microphone)
+    at_items = [(len(asked), item) for item in items]
+    over = True
+    assert asked == [True, True]
+    assert max(count for count, item in at_items[:20]) == 0, "the camera is not there yet"
+    heard_again = at_items[[item for _, item in at_items].index(PICTURE) + 20 :]
+    assert sum(isinstance(item, SoundPacket) for _, item in heard_again) > 10
 
 
 @settings(max_examples=25)
