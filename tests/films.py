@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from av.video.frame import PictureType
 
@@ -62,12 +61,8 @@ def make_film(path: Path, kind: FilmKind, container_format: str | None = None) -
         context.options = options
         step = Fraction(1, kind.fps) / kind.time_base
         for index in range(kind.pictures):
-            picture = moving_picture(index, kind.size)
-            if kind.pixels == "yuv420p" and not (kind.size[0] % 2 or kind.size[1] % 2):
-                # Two encodings of one film must be the same, and libav's conversion now and then differs.
-                frame = av.VideoFrame.from_ndarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
-            else:
-                frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format=kind.pixels, threads=1)
+            frame = av.VideoFrame.from_ndarray(moving_picture(index, kind.size), format="bgr24")
+            frame = frame.reformat(format=kind.pixels, threads=1)  # two encodings of one film must be the same
             frame.pts = int(index * step) if kind.times is None else kind.times[index]
             frame.time_base = kind.time_base
             frame.pict_type = PictureType.NONE
