@@ -87,6 +87,7 @@ class Constants:
     soft_rim: float = 1.1
     soft_noise: float = 1.5
     soft_least_px: float = 400.0
+    soft_rise: float = 0.2  # light sets in gradually: over 3 px, as a share of what it is inside
 
     # Recognising a figure by how it goes.
     hits: int = 3

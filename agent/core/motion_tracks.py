@@ -189,6 +189,8 @@ class Tracker:
             now, before = self._rims(own, thing.left, thing.top, changes)
             if now < c.soft_rim * before + c.soft_noise * changes.noise:
                 return True
+            if self._rise(own, thing, changes) < c.soft_rise:
+                return True
         y0, x0 = max(0, thing.top - 4), max(0, thing.left - 4)
         part = (slice(y0, thing.top + thing.height + 4), slice(x0, thing.left + thing.width + 4))
         a, b = (p[part].astype(np.float32) for p in (changes.picture, changes.expected))
@@ -202,6 +204,19 @@ class Tracker:
         match = (mean(a * b) - mean_a * mean_b) / np.sqrt(spread)
         inner = match[thing.top - y0 :, thing.left - x0 :][: thing.height, : thing.width]
         return float((inner[own > 0] > c.light_match).mean()) > c.light_share
+
+    def _rise(self, own: Grey, thing: Thing, changes: Changes) -> float:
+        """How steeply the difference sets in along the outline: over 3 px, as a share of what it is inside."""
+        height, width = own.shape
+        y0, x0 = max(0, thing.top - 4), max(0, thing.left - 4)
+        y1, x1 = min(self._shape[0], thing.top + height + 4), min(self._shape[1], thing.left + width + 4)
+        whole = cv2.copyMakeBorder(own, 4, 4, 4, 4, cv2.BORDER_CONSTANT)
+        ring = cv2.morphologyEx(whole, cv2.MORPH_GRADIENT, _KERNEL_5)
+        ring = ring[y0 - thing.top + 4 : y1 - thing.top + 4, x0 - thing.left + 4 : x1 - thing.left + 4]
+        part = changes.difference[y0:y1, x0:x1]
+        smooth = cv2.boxFilter(part, -1, (3, 3))
+        inside = cv2.mean(part[thing.top - y0 :, thing.left - x0 :][:height, :width], own)[0]
+        return cv2.mean(cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, _KERNEL_3), ring)[0] / max(inside, 1.0)
 
     def _follow(self, things: list[Thing], time_s: float) -> None:
         free = list(things)

@@ -38,7 +38,7 @@ MODULES = [load("motion_scenes"), load("motion_doorsteps")]
 KINDS = [(module, index) for module in MODULES for index in range(len(module.SCENES))]
 # Films in which something may be taken for a visitor or a visitor be lost: docs/design/motion.md, "What it cannot do".
 HARD = {
-    "rain", "snow", "cloud shadow", "headlights", "gusts after calm", "insects", "dense rain at night",
+    "rain", "snow", "cloud shadow", "gusts after calm", "insects", "dense rain at night",
     "dense snow at night", "shadows of leaves", "water", "visit in the wind",
 }  # fmt: skip
 

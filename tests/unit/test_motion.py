@@ -155,6 +155,19 @@ def test_a_switch_of_light_is_no_motion() -> None:
         assert not detector.observe(LumaFrame(i * FRAME_NS, picture)).moving
 
 
+@pytest.mark.parametrize("strength", [60.0, 130.0])
+def test_headlights_over_a_bare_wall_are_no_figure(strength: float) -> None:
+    """There is no structure to compare; but a lit patch has no outline."""
+    detector = MotionDetector(SHAPE)
+    down, across = np.mgrid[0:180, 0:320]
+    for i in range(160):
+        x = -150 + (i - 100) * 12.0
+        light = strength * np.exp(-(((across - x) / 45) ** 2 + ((down - 80) / 35) ** 2)) if i >= 100 else 0.0
+        picture = 40 + light + np.random.default_rng(i).normal(0, 2, SHAPE)
+        verdict = detector.observe(LumaFrame(i * FRAME_NS, np.clip(picture, 0, 255).astype(np.uint8)))
+        assert not verdict.moving, i
+
+
 @pytest.mark.parametrize("shape", [(32, 32), (61, 99), (240, 320), (320, 180)])
 def test_any_size_and_any_content_is_taken(shape: tuple[int, int]) -> None:
     detector = MotionDetector(shape)
