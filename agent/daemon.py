@@ -50,6 +50,7 @@ from agent.recorder_thread import Footage, RecorderThread
 from agent.secure_home import SecureHome, stays_here
 from agent.setup import Opened, open_state, pairing_link
 from agent.store.clips import ClipStore
+from agent.store.early import Early
 from agent.store.keeping import Keeper, ring_limits
 from agent.store.ledger import Ledger
 from agent.store.ring import Ring
@@ -252,8 +253,8 @@ class Doorbell:
         key = from_b64u(asked.directory_key, 32) if asked.directory_key else None
         self._trusted = Trusted(self._ledger, self._pinned, key, self.time.now)
         self._intake = Intake(
-            self._ledger, clips.index, place, self._trusted, self.bulletin, self.time, clock.minute_of_day,
-            self.look_again, limits.budget_bytes,
+            self._ledger, Early(db), clips.index, place, self._trusted, self.bulletin, self.time,
+            clock.minute_of_day, self.look_again, limits.budget_bytes,
         )  # fmt: skip
         home = Home(
             name=config.doorbell.name,

@@ -283,11 +283,13 @@ def _asking(home: Household) -> list[Reader]:
         home.requester.signs,
     )
     withdrawn = partial(judge_withdrawal, statement_of=pinned.get, asker_of=lambda _: home.requester.kid)
+    early = partial(request.judge_without_time, pinned=pinned, home=HOME, seen=lambda _: False)
     listed = sign_directory("County", 1, [home.requester_statement], home.device, now_ns=NOW, life_ns=86_400 * SECOND)
     read = partial(read_directory, key=home.device.public_key().public_bytes_raw())
     return [
         *_statement("directory.read_directory", Kind.DIRECTORY, home.device, listed, read),
         *_statement("request.judge", Kind.REQUEST, home.requester.signs, token, lambda t: request.judge(t, known)),
+        *_statement("request.judge_without_time", Kind.REQUEST, home.requester.signs, token, early),
         *_statement("withdrawal.judge_withdrawal", Kind.WITHDRAWAL, home.requester.signs, taken_back, withdrawn),
     ]
 

@@ -8,6 +8,7 @@ Source: docs/spec/request.md.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,10 @@ MAX_SQUARE_MILES = 0.5
 REQUESTS_PER_CASE = 2
 REQUESTS_PER_WEEK = 10
 WEEK_NS = 7 * 24 * HOUR_NS
+WAITING_LIMIT = 32  # requests that wait until the time is known
+WAITING_EACH = 4  # and of one requester
 
+_REPLAYED = "this request was received before"
 TEXT_LIMITS = {"case_number": 64, "incident_type": 100, "message": 2_000, "purpose": 500, "retention": 200}
 REQUESTER_TEXT_LIMIT = 200
 _OPTIONAL = ("purpose", "retention")
@@ -115,19 +119,14 @@ def judge(token: bytes, known: Circumstances) -> Judged:
     if parse_time(requester.expires) <= known.now_ns:
         raise Refused("unknown-requester", f"what was pinned of {requester.agency} has expired")
     request = _read(token, requester)
-    if (request.requester.id, request.requester.agency) != (requester.id, requester.agency):
-        raise Refused("wrong-key", "the request names another requester than the one who signed it")
-    if request.key != requester.opens:
-        raise Refused("wrong-key", "the request names another key to seal to than the requester's pinned one")
     check_rules(request, known.now_ns)
-    if not request.area.contains(*known.home):
-        raise Refused("not-here", "the home is outside the area asked about")
+    _check_here(request, known.home)
     if requester.id in known.blocked:
         raise Refused("blocked", "the owner has blocked this requester")
     if known.paused:
         raise Refused("paused", "the owner has paused all requests")
     if known.seen(request.id):
-        raise Refused("replayed", "this request was received before")
+        raise Refused("replayed", _REPLAYED)
     if known.taken_back(b64u(statements.digest(token)), requester.id):
         raise Refused("withdrawn", "the requester took this request back before it came")
     if request.replaces and known.asker_of(request.replaces) not in (None, requester.id):
@@ -165,6 +164,10 @@ def check_rules(request: FootageRequest, now_ns: int) -> None:
         )
     if span.end_ns > now_ns + CLOCK_SLACK_NS:
         raise Refused("future-span", "the time asked about ends in the future")
+    _check_area(request)
+
+
+def _check_area(request: FootageRequest) -> None:
     try:
         request.area.check()
     except BadInput as e:
@@ -175,6 +178,11 @@ def check_rules(request: FootageRequest, now_ns: int) -> None:
             "area-size",
             f"the area is {size:.3g} square miles; it must be from {MIN_SQUARE_MILES} to {MAX_SQUARE_MILES}",
         )
+
+
+def _check_here(request: FootageRequest, home: tuple[float, float]) -> None:
+    if not request.area.contains(*home):
+        raise Refused("not-here", "the home is outside the area asked about")
 
 
 def check_shape(request: FootageRequest) -> None:
@@ -208,9 +216,32 @@ def sign_request(request: FootageRequest, key: Ed25519PrivateKey, *, now_ns: int
     return token, request.area.cells()
 
 
-def check_without_time(token: bytes, pinned: Mapping[str, RequesterStatement]) -> None:
-    """That a pinned requester signed a well-formed request: all that can be judged without a clock. Refused by name."""
-    _read(token, _pinned_signer(token, pinned))
+def judge_without_time(
+    token: bytes, pinned: Mapping[str, RequesterStatement], home: tuple[float, float], seen: Callable[[str], bool]
+) -> FootageRequest:
+    """What may wait until the time is known; Refused, by name, what no time could make right.
+
+    `pinned`, `home`, `seen`: as in `Circumstances`. The checks are those of `judge` that need no clock, in its order.
+    """
+    request = _read(token, _pinned_signer(token, pinned))
+    _check_area(request)
+    _check_here(request, home)
+    if seen(request.id):
+        raise Refused("replayed", _REPLAYED)
+    return request
+
+
+def crowded_out(waiting: Sequence[tuple[str, int]]) -> int | None:
+    """Which of the requests that wait for the time must go, by its place; None while there is room for all.
+
+    `waiting`: (kid, issued UTC ns). Of the requester with the most, the one issued first: who signs many crowds out
+    nobody else, and what somebody sends again from former days crowds out nothing new.
+    """
+    counts = Counter(kid for kid, _ in waiting)
+    most = max(counts.values(), default=0)
+    if most <= WAITING_EACH and len(waiting) <= WAITING_LIMIT:
+        return None
+    return min((issued, n) for n, (kid, issued) in enumerate(waiting) if counts[kid] == most)[1]
 
 
 def _pinned_signer(token: bytes, pinned: Mapping[str, RequesterStatement]) -> RequesterStatement:
@@ -235,6 +266,10 @@ def _read(token: bytes, requester: RequesterStatement) -> FootageRequest:
         check_shape(request)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadInput, Corrupt) as e:
         raise Refused("malformed", f"the request is not as specified: {e}") from e
+    if (request.requester.id, request.requester.agency) != (requester.id, requester.agency):
+        raise Refused("wrong-key", "the request names another requester than the one who signed it")
+    if request.key != requester.opens:
+        raise Refused("wrong-key", "the request names another key to seal to than the requester's pinned one")
     return request
 
 

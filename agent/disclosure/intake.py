@@ -1,16 +1,16 @@
 """What the broker brings: judged, stored with a hold on its clips, and only then shown to the owner. Never answered.
 
-Withdrawals come the same way. While the doorbell does not know the time nothing can be judged: what a pinned requester
-signed waits in memory. In the owner's quiet hours a request is stored and nobody is told of it until they end.
-Refusals are named in the audit chain. Anybody at the broker can send junk, or a signed request again and again, and a
-flood must not fill the disk through the log: so many refusals an hour are written down. Source: docs/spec/request.md.
+Withdrawals come the same way. While the doorbell does not know the time little can be judged: what passes until then
+waits on the disk, a few of each requester. In the owner's quiet hours a request is stored and nobody is told of it
+until they end. Refusals are named in the audit chain. Anybody at the broker can send junk, or a signed request again
+and again, and a flood must not fill the disk through the log: so many refusals an hour are written down.
+Source: docs/spec/request.md.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from agent.core import request as rules
@@ -28,13 +28,13 @@ from agent.core.timeline import DoorbellTime, Span
 from agent.core.withdrawal import judge_withdrawal
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.trusted import Trusted
+from agent.store.early import Early, EarlyRequest
 from agent.store.index import Index
 from agent.store.ledger import Ledger, RequestRow
 
 log = logging.getLogger(__name__)
 
 REFUSALS_NOTED_AN_HOUR = 60
-WAITING_LIMIT = 32
 EARLY_LIMIT = 256
 _QUIET_LOOK_S = 20.0
 _HOUR_NS = 3600 * 1_000_000_000
@@ -52,6 +52,7 @@ class Intake:
     def __init__(
         self,
         ledger: Ledger,
+        early: Early,
         index: Index,
         home: tuple[float, float],
         trusted: Trusted,
@@ -62,12 +63,12 @@ class Intake:
         budget_bytes: int,
     ) -> None:
         self._ledger = ledger
+        self._early = early
         self._index = index
         self._home = home
         self._trusted = trusted
         self._bulletin = bulletin
         self._time = time
-        self._waiting: deque[bytes] = deque(maxlen=WAITING_LIMIT)
         self._minute_of_day = minute_of_day
         self._withdrawn = withdrawn
         self._budget_bytes = budget_bytes
@@ -82,16 +83,33 @@ class Intake:
                 self._withdraw(token, now)
                 return
             if not self._time.known():
-                self._wait(token)
+                self._wait(token, now)
                 return
-            settings = self._ledger.settings()
-            judged = rules.judge(token, self._circumstances(now, settings))
+            self._judge(token, now)
         except Refused as e:
             self._refuse(e, token, now)
-            return
         except Unavailable as e:
             log.error("a request was put before nobody: %s", e)
+
+    def judge_waiting(self) -> None:
+        """Judge what came before the time was known, if it is now. What the disk keeps from it waits on."""
+        if not self._time.known():
             return
+        now = self._time.now()
+        try:
+            for early in self._early.requests():
+                try:
+                    self._judge(early.statement, now)
+                except Refused as e:
+                    log.info("a request that waited was refused: %s (%s)", e.reason, e)
+                    self._early.refuse(early, now, e.reason)
+        except Unavailable as e:
+            log.error("requests that waited for the time wait on: %s", e)
+
+    def _judge(self, token: bytes, now: int) -> None:
+        """Store what passes and put it before the owner; Refused for anything else."""
+        settings = self._ledger.settings()
+        judged = rules.judge(token, self._circumstances(now, settings))
         row = self._admit(judged, token, now)
         if row.replaces:
             self._withdrawn()
@@ -101,22 +119,26 @@ class Intake:
         elif not self._is_quiet(settings, now):
             self._prompt(row, now)
 
-    def judge_waiting(self) -> None:
-        """The time has become known: judge what came before it was."""
-        waiting, self._waiting = self._waiting, deque(maxlen=WAITING_LIMIT)
-        for token in waiting:
-            self.on_request(token)
-
-    def _wait(self, token: bytes) -> None:
-        """Keep a pinned requester's request until the time is known; Refused for anything else."""
-        rules.check_without_time(token, {kid: statement for kid, (_, statement) in self._trusted.known().items()})
-        if token not in self._waiting:
-            log.warning("a request waits until the doorbell knows the time")
-            self._waiting.append(token)
+    def _wait(self, token: bytes, now: int) -> None:
+        """Keep a request until the time is known; Refused where no time could make it right, or for want of room."""
+        pinned = {kid: statement for kid, (_, statement) in self._trusted.known().items()}
+        said = rules.judge_without_time(token, pinned, self._home, self._ledger.seen)
+        early = EarlyRequest(b64u(statements.digest(token)), said.requester.id, parse_time(said.issued), token)
+        waiting = self._early.requests()
+        if early in waiting:
+            return
+        waiting.append(early)
+        gone = rules.crowded_out([(each.requester, each.issued_ns) for each in waiting])
+        if gone == len(waiting) - 1:
+            raise Refused("crowded-out", "others that were issued later wait for the time")
+        self._early.keep(early, now, None if gone is None else waiting[gone])
+        log.warning("a request waits until the doorbell knows the time")
 
     async def run(self) -> None:
-        """Until cancelled: asks the owner what came in quiet hours, once they are over."""
+        """Until cancelled: judges what waited for the time, also in a former process, and asks the owner what came in
+        quiet hours, once they are over."""
         while True:
+            self.judge_waiting()
             try:
                 self.prompt_due()
             except Unavailable as e:
@@ -167,8 +189,8 @@ class Intake:
         trusted = {k: said for k, (_, said) in self._trusted.known().items()}
         said = judge_withdrawal(token, trusted.get, lambda _: kid)
         is_over = self._time.known() and parse_time(said.issued) + rules.MAX_LIFE_NS <= now
-        if not is_over and self._ledger.by_hash(said.request) is None and not self._ledger.expected(said.request, kid):
-            self._ledger.expect(said.request, kid, EARLY_LIMIT)
+        if not is_over and self._ledger.by_hash(said.request) is None and not self._early.expected(said.request, kid):
+            self._early.expect(said.request, kid, EARLY_LIMIT)
 
     def _asker_of(self, request_hash: str) -> str | None:
         row = self._ledger.by_hash(request_hash)
@@ -188,7 +210,7 @@ class Intake:
             decline=settings.decline,
             asker_of=self._asker_of,
             seen=self._ledger.seen,
-            taken_back=self._ledger.expected,
+            taken_back=self._early.expected,
             asked_for_case=lambda requester, case: self._ledger.count_requests(requester, case_number=case),
             asked_since=self._ledger.count_requests,
             clips=self._clips,

@@ -165,6 +165,16 @@ _MIGRATIONS = (
         UNIQUE (request, requester)
     ) STRICT;
     """,
+    # Requests that came while the doorbell did not know the time, until it does: as many as the ledger is told to keep.
+    """
+    CREATE TABLE early_requests (
+        n INTEGER PRIMARY KEY,
+        hash TEXT NOT NULL UNIQUE,
+        requester TEXT NOT NULL,
+        issued_ns INTEGER NOT NULL,
+        statement BLOB NOT NULL
+    ) STRICT;
+    """,
 )
 
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from agent.core import audit, consent, statements
+from agent.core import consent, statements
 from agent.core.audit import AuditEntry, Details
 from agent.core.consent import Event, State
 from agent.core.encoding import b64u, from_json, to_json
@@ -18,6 +18,7 @@ from agent.core.errors import Corrupt, NotThere, Refused, Unavailable
 from agent.core.identity import read_requester_statement
 from agent.core.settings import Settings
 from agent.core.timeline import Until
+from agent.store.chain import append
 from agent.store.database import transaction, waiting_for_the_disk
 
 _RELEASE_JOIN = 4  # bytes of the length before each release
@@ -99,12 +100,7 @@ class Ledger:
             self._append(now_ns, what, details)
 
     def _append(self, now_ns: int, what: str, details: Details) -> None:
-        newest = self._db.execute("SELECT * FROM audit ORDER BY n DESC LIMIT 1").fetchone()
-        entry = audit.link(AuditEntry(*newest) if newest else None, now_ns, what, details)
-        self._db.execute(
-            "INSERT INTO audit VALUES (?,?,?,?,?,?)",
-            (entry.n, entry.time, entry.what, entry.details, entry.previous, entry.hash),
-        )
+        append(self._db, now_ns, what, details)
 
     def entries(self, after: int = 0, limit: int = -1) -> Iterator[AuditEntry]:
         """Entries behind number `after`, in order."""
@@ -162,11 +158,12 @@ class Ledger:
     def admit(self, row: RequestRow, concerned: Sequence[int], held: Collection[int]) -> None:
         """Store a request, its nonce, the clips it concerns and the hold on those in `held`, in one transaction.
 
-        Nobody has been told anything yet. What it replaces is withdrawn, and what a rule declines is declined, in the
-        same transaction.
+        Nobody has been told anything yet. What it replaces is withdrawn, what a rule declines is declined, and it no
+        longer waits for the time, in the same transaction.
         """
         values = {f.name: getattr(row, f.name) for f in fields(row)} | {"state": row.state.value}
         with transaction(self._db):
+            self._db.execute("DELETE FROM early_requests WHERE hash = ?", (row.hash,))
             self._db.execute("INSERT INTO nonces VALUES (?, ?)", (row.id, row.received_ns))
             self._db.execute(
                 f"INSERT INTO requests ({','.join(values)}) VALUES ({','.join('?' * len(values))})",  # noqa: S608
@@ -215,21 +212,6 @@ class Ledger:
             details: Details = {"withdrawal": b64u(statements.digest(withdrawal))}
             self._move(request, Event.WITHDRAW, now_ns, "withdrawn", details)
         return self.request(request)
-
-    def expect(self, request_hash: str, requester: str, limit: int) -> None:
-        """Remember that this requester took back a request that has not come; the newest `limit` of them."""
-        with transaction(self._db):
-            self._db.execute(
-                "INSERT OR IGNORE INTO early_withdrawals (request, requester) VALUES (?, ?)", (request_hash, requester)
-            )
-            self._db.execute(
-                "DELETE FROM early_withdrawals WHERE n <= (SELECT MAX(n) FROM early_withdrawals) - ?", (limit,)
-            )
-
-    def expected(self, request_hash: str, requester: str) -> bool:
-        """Whether this requester took it back before it came."""
-        query = "SELECT 1 FROM early_withdrawals WHERE request = ? AND requester = ?"
-        return self._db.execute(query, (request_hash, requester)).fetchone() is not None
 
     def by_hash(self, request_hash: str) -> RequestRow | None:
         """The request whose statement has this hash (b64u)."""

@@ -28,6 +28,7 @@ from agent.disclosure.desk import asked_of
 from agent.disclosure.intake import Intake
 from agent.disclosure.sending import Sending
 from agent.store.clips import clip_facts
+from agent.store.early import Early
 from tests.household import HOME, NOW, SECOND, new_keys
 from tests.unit.test_http import Served
 
@@ -44,7 +45,7 @@ class House(Served):
         self.sent: list[tuple[str, bytes]] = []
         self.clip = self.home.record_clip(NOW - 60 * SECOND)
         self.intake = Intake(
-            self.home.ledger, self.home.clips.index, HOME, self.trusted, self.bulletin, self.time,
+            self.home.ledger, Early(self.home.db), self.home.clips.index, HOME, self.trusted, self.bulletin, self.time,
             lambda utc_ns, _zone: utc_ns // (60 * SECOND) % 1440, lambda: None, 10**9,
         )  # fmt: skip
         self.sending = Sending(

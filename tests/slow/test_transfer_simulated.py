@@ -43,6 +43,7 @@ from agent.requester.key_file import RequesterIdentity, create
 from agent.requester.opening import verify_folder
 from agent.requester.receiving import Receiver
 from agent.store.clips import clip_facts
+from agent.store.early import Early
 from agent.store.ledger import Ledger
 from agent.store.recording import Fragment
 from tests.answered import SYNTHETIC, synthetic_packets
@@ -130,8 +131,9 @@ class Play:
         self.sending = sending
         trusted = Trusted(ledger, [self.identity.statement], None, self.time.now)
         intake = Intake(
-            ledger, self.home.clips.index, HOME, trusted, bulletin, self.time, lambda *_: 0, sending.look_again, 10**9
-        )
+            ledger, Early(self.home.db), self.home.clips.index, HOME, trusted, bulletin, self.time,
+            lambda *_: 0, sending.look_again, 10**9,
+        )  # fmt: skip
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(talk.run(BrokerAddress("simulated", 1883), REQUESTS, intake, sending))
             tasks.create_task(sending.run())

@@ -10,15 +10,16 @@ import pytest
 from agent.core import statements
 from agent.core.consent import State
 from agent.core.encoding import b64u
-from agent.core.request import MAX_LIFE_NS, REQUESTS_PER_WEEK, FootageRequest
+from agent.core.request import MAX_LIFE_NS, WAITING_EACH, FootageRequest
 from agent.core.settings import Blocked, DeclineRules, Pause, QuietHours, Settings
 from agent.core.statements import Kind
 from agent.core.timeline import Span
 from agent.core.withdrawal import sign_withdrawal
 from agent.disclosure.bulletin import Bulletin
-from agent.disclosure.intake import EARLY_LIMIT, REFUSALS_NOTED_AN_HOUR, WAITING_LIMIT, Intake
+from agent.disclosure.intake import EARLY_LIMIT, REFUSALS_NOTED_AN_HOUR, Intake
 from agent.disclosure.trusted import Trusted
 from agent.store.database import connect
+from agent.store.early import Early
 from tests.household import HOME, NOW, SECOND, HandSet, Household, new_keys
 
 
@@ -38,7 +39,7 @@ class Door:
 
     def start(self) -> None:
         self.intake = Intake(
-            self.home.ledger, self.home.clips.index, HOME, self.trusted, self.told, self.time,
+            self.home.ledger, Early(self.home.db), self.home.clips.index, HOME, self.trusted, self.told, self.time,
             self.minute_of_day, self.withdrawn, 10**9,
         )  # fmt: skip
 
@@ -305,8 +306,9 @@ def test_only_what_a_pinned_requester_signed_may_wait_and_not_too_much_of_it(doo
         door.intake.on_request(junk)
     reasons = [msgspec.json.decode(note)["reason"] for note in door.noted("request-refused")]
     assert reasons == ["bad-signature", "bad-signature", "unknown-requester"]
-    for n in range(WAITING_LIMIT + 5):
+    for n in range(WAITING_EACH + 2):
         door.intake.on_request(door.home.request(Span(NOW - 900 * SECOND, NOW), case=f"case {n}")[0])
+    assert len([note for note in door.noted("request-refused") if '"crowded-out"' in note]) == 2
     door.time.is_known = True
     door.intake.judge_waiting()
-    assert len(door.home.ledger.requests()) == REQUESTS_PER_WEEK
+    assert len(door.home.ledger.requests()) == WAITING_EACH
