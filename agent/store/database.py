@@ -7,6 +7,7 @@ for requests and everything that follows from them.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -178,12 +179,23 @@ _MIGRATIONS = (
 )
 
 
+def _remedy(database: str) -> str:
+    """What to do where SQLite cannot get on: it says of a disk that can only be read no more than of any other."""
+    try:
+        read_only = bool(os.statvfs(os.path.dirname(database) or ".").f_flag & os.ST_RDONLY)
+    except OSError:
+        read_only = False
+    if read_only:
+        return "its disk can only be read; where nobody mounted it so, it has failed ('dmesg' says why): replace it"
+    return "check the disk's space and health"
+
+
 @contextmanager
 def _explained(database: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as e:
-        raise Unavailable(f"the database {database} cannot be used: {e}; check the disk's space and health") from e
+        raise Unavailable(f"the database {database} cannot be used: {e}; {_remedy(database)}") from e
     except sqlite3.DatabaseError as e:
         if type(e) is not sqlite3.DatabaseError:
             raise  # a broken constraint or a wrong statement is a mistake of ours

@@ -5,6 +5,7 @@ Nothing else on the machine is written. One process at a time writes (flock on `
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -81,22 +82,29 @@ class WriterLock:
         return None
 
     def __enter__(self) -> WriterLock:
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as e:
+            raise Unavailable(
+                f"{self._path} cannot be written: {e.strerror}; check the disk's health and its rights"
+            ) from e
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
             os.close(handle)
             raise Unavailable(f"{self._path.parent} is in use by {holder}; stop it first") from e
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"doorward {self._what} (process {os.getpid()})\n".encode(), 0)
         self._handle = handle
+        with contextlib.suppress(OSError):  # a full disk has no room for the name; the lock is held all the same
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"doorward {self._what} (process {os.getpid()})\n".encode(), 0)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._handle is not None:
-            os.ftruncate(self._handle, 0)
+            with contextlib.suppress(OSError):  # the name counts only while the lock is held
+                os.ftruncate(self._handle, 0)
             os.close(self._handle)
             self._handle = None

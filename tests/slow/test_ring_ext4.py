@@ -108,3 +108,19 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
             shutil.rmtree(state)
             acks.unlink(missing_ok=True)
     assert full >= 6, "most of these disks were too small for the work"
+
+
+def test_a_card_that_can_only_be_read_is_named(tmp_path: Path, scene: Path) -> None:
+    """What a worn card comes to: the kernel writes to it no more."""
+    must_have_loop_devices()
+    with mounted(new_ext4(tmp_path / "image", 32), tmp_path / "disk") as disk:
+        make(disk / "state")
+        run("mount", "-o", "remount,ro", disk)
+        for command in ("clips", "check", "check --repair", "audit", "pair", "run", f"replay {scene}"):
+            done = subprocess.run(
+                [sys.executable, "-m", "agent", "--state", str(disk / "state"), *command.split()],
+                cwd=ROOT, capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+            assert done.returncode == 3, command
+            assert "Traceback" not in done.stderr, command
+            assert "its disk can only be read" in done.stderr or "Read-only file system" in done.stderr, command

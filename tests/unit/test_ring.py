@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import sqlite3
 from pathlib import Path
 
@@ -213,6 +214,21 @@ def test_two_processes_do_not_write_at_once(home: Household) -> None:
         WriterLock(home.state, "replay").__enter__()
     with WriterLock(home.state, "replay"):
         pass
+
+
+def test_a_lock_that_cannot_be_written_is_said_and_one_without_room_for_a_name_is_held(home: Household) -> None:
+    lock = home.state.root / "lock"
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # a write of any file is refused, as on a full disk
+    try:
+        with WriterLock(home.state, "run"):
+            assert WriterLock.holder(home.state) == "another process"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(Unavailable, match="lock cannot be written: Is a directory; check the disk"):
+        WriterLock(home.state, "run").__enter__()
 
 
 def test_a_missing_or_foreign_state_directory_is_said_clearly(tmp_path: Path) -> None:
