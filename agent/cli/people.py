@@ -18,6 +18,7 @@ from agent.adapters.clock import utc_ns
 from agent.adapters.owner_client import OwnerClient
 from agent.cli.output import options, report
 from agent.cli.owner import identity_option, keys_of, new_passphrase, owner, signed_in
+from agent.cli.tables import counted, local_time
 from agent.core import identity
 from agent.core.encoding import from_b64u, key_id
 from agent.core.errors import BadInput, Refused
@@ -102,7 +103,7 @@ def people_command(context: click.Context, identity_path: Path) -> None:
         for entry in who.owners:
             table.add_row(escape(entry.name), key_id(from_b64u(entry.decides, 32))[:8])
         console.print(table)
-        console.print(f"{len(who.recovery)} recovery code(s). You are '{escape(mine.name)}'.")
+        console.print(f"{counted(len(who.recovery), 'recovery code')}. You are '{escape(mine.name)}'.")
 
     report(options(context), document, human)
 
@@ -177,6 +178,15 @@ def _recovery_code() -> str:
     return str(click.prompt("Recovery code", err=True))
 
 
+def _problems(found: list[rescue.Rescued]) -> dict[str, list[str]]:
+    """What kept clips shut, with when those began, oldest first: one wrong code is one line for a thousand clips."""
+    problems: dict[str, list[str]] = {}
+    for lost in found:
+        if lost.problem:
+            problems.setdefault(lost.problem, []).append(lost.start)
+    return problems
+
+
 def _from_card(context: click.Context, card: Path, keys: identity.KeyPair, out: Path) -> None:
     ring = rescue.ring_of(card)
     total = sum(1 for _ in ring.sequences())
@@ -187,10 +197,11 @@ def _from_card(context: click.Context, card: Path, keys: identity.KeyPair, out: 
     opened = [r for r in found if r.file]
 
     def human(console: Console) -> None:
-        console.print(f"{len(opened)} of {len(found)} clips are films in {escape(str(out))} now.")
-        for lost in found:
-            if lost.problem:
-                console.print(f"  not opened: {lost.start or 'a damaged file'}: {escape(lost.problem)}")
+        console.print(f"{len(opened)} of {counted(len(found), 'clip')} opened; the films are in {escape(str(out))}.")
+        for problem, starts in _problems(found).items():
+            which = " to ".join(dict.fromkeys(local_time(start) for start in (starts[0], starts[-1]) if start))
+            many = f" ({counted(len(starts), 'clip')})" if len(starts) > 1 else ""
+            console.print(f"  not opened: {which or 'a damaged file'}{many}: {escape(problem)}")
 
     report(opts, {"out": str(out), "clips": found}, human)
     if not opened:

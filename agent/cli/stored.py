@@ -159,7 +159,7 @@ def verify(context: click.Context) -> None:
                 "problem": problem}  # fmt: skip
     if problem is None:
         count = head.n if head else 0
-        report(opts, document, lambda console: console.print(f"[green]✓[/] {count} entries, an unbroken chain."))
+        report(opts, document, lambda console: console.print(f"[green]✓[/] {_entries(count)}, an unbroken chain."))
     else:
         report(opts, document, lambda console: console.print(f"[red]✗[/] {escape(problem)}"))
         sys.exit(1)
@@ -175,7 +175,11 @@ def export(context: click.Context, file: Path) -> None:
         entries = list(found.ledger.entries())
     write_file(file, b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries))
     document = {"file": str(file), "entries": len(entries)}
-    report(opts, document, lambda console: console.print(f"{len(entries)} entries written to {escape(str(file))}."))
+    report(opts, document, lambda console: console.print(f"{_entries(len(entries))} written to {escape(str(file))}."))
+
+
+def _entries(count: int) -> str:
+    return counted(count, "entry", "entries")
 
 
 def _plain(entry: AuditEntry) -> dict[str, object]:

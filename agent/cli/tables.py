@@ -34,9 +34,9 @@ def size(count: int) -> str:
     return f"{count / 1_000_000:.1f} MB" if count < 1_000_000_000 else f"{count / 1_000_000_000:.2f} GB"
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things: one clip, two clips."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, several: str | None = None) -> str:
+    """A number of things: 1 clip, 2 clips; `several` where that is more than an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {several or noun + 's'}"
 
 
 def strip(clip: ClipSummary) -> str:

@@ -6,15 +6,16 @@ Source: docs/spec/identity.md "Coming back"; docs/spec/sealed-clip.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.encoding import parse_time
-from agent.core.errors import BadInput, Corrupt
+from agent.core.errors import BadInput, Corrupt, Unavailable
 from agent.core.frame import Track
 from agent.core.identity import KeyPair
-from agent.core.plain_mp4 import remux_plain
+from agent.core.plain_mp4 import FilmSound, remux_plain
 from agent.core.sealing import ClipKeys, header_hash, open_record, read_header, unwrap_clip_key
 from agent.store.durable import write_pieces
 from agent.store.ring import ClipFile, ClipReader, Ring
@@ -40,7 +41,7 @@ def ring_of(card: Path) -> Ring:
 
 def rescue(ring: Ring, keys: KeyPair, out: Path) -> Iterator[Rescued]:
     """Open every clip into an MP4 in `out`, oldest first. A clip that does not open is told of, not passed over."""
-    out.mkdir(parents=True, exist_ok=True)
+    owner = _folder(out)
     for sequence in ring.sequences():
         try:
             clip = ring.read(sequence)
@@ -54,20 +55,39 @@ def rescue(ring: Ring, keys: KeyPair, out: Path) -> Iterator[Rescued]:
             yield Rescued(header.clip, header.start, None, str(e))
             continue
         path = out / f"{_file_name(header.start)}-{header.clip[:6]}.mp4"
-        write_pieces(path, film, mode=0o600)
+        write_pieces(path, film, mode=0o600, owner=owner)
         yield Rescued(header.clip, header.start, path.name, None)
+
+
+def _folder(out: Path) -> tuple[int, int] | None:
+    """Make `out`. User and group its films are for, where root works for somebody else: whose the folder above is."""
+    missing = [place for place in (out.absolute(), *out.absolute().parents) if not place.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() != 0:
+            return None
+        found = (missing[-1].parent if missing else out).stat()
+        for place in missing:
+            os.chown(place, found.st_uid, found.st_gid)
+    except OSError as e:
+        raise Unavailable(f"{out} cannot be made: {e.strerror}; name a folder you may write to") from e
+    return found.st_uid, found.st_gid
 
 
 def _film(clip: ClipFile, keys: KeyPair) -> Iterator[bytes]:
     secrets = ClipKeys(unwrap_clip_key(clip.header, clip.wraps, keys.opens), header_hash(clip.header))
     with ClipReader(clip.path) as reader:
-        video = [
-            open_record(secrets.record_secret(Track.VIDEO, r.header.index), reader.read(r.offset, r.length))
-            for r in clip.track(Track.VIDEO)
-        ]
+        video, sound = (
+            [
+                open_record(secrets.record_secret(track, r.header.index), reader.read(r.offset, r.length))
+                for r in clip.track(track)
+            ]
+            for track in (Track.VIDEO, Track.AUDIO)
+        )
     if len(video) < 2:
         raise BadInput("it ended before its first second of video was written")
-    yield from remux_plain(video[0], video[1:])
+    heard = FilmSound(sound[0], sound[1:]) if len(sound) > 1 else None
+    yield from remux_plain(video[0], video[1:], heard)
 
 
 def _file_name(start: str) -> str:

@@ -8,8 +8,10 @@ import secrets
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from agent.adapters.owner_client import OwnerClient
+from agent.cli.commands import doorward
 from agent.core import identity
 from agent.core.encoding import b64u
 from agent.core.errors import BadInput, Corrupt, NotThere, Refused, Unavailable
@@ -256,3 +258,19 @@ def test_rescue_tells_of_what_it_cannot_open(tmp_path: Path) -> None:
     assert "not sealed to key" in (found[0].problem or "")
     with pytest.raises(BadInput, match="no clips under"):
         rescue.ring_of(tmp_path / "out")
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(Unavailable, match="file/out cannot be made: Not a directory; name a folder"):
+        list(rescue.rescue(rescue.ring_of(tmp_path / "state"), home.recovery, blocked / "out"))
+
+
+def test_one_wrong_code_is_one_line_however_many_clips_it_leaves_shut(tmp_path: Path) -> None:
+    home = Household.at(tmp_path / "state")
+    for minute in range(3):
+        home.record_clip(NOW + minute * 60 * SECOND)
+    wrong = identity.recovery_code(secrets.token_bytes(identity.SECRET_BYTES))
+    arguments = ["owner", "recover", "--card", str(tmp_path / "state"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(doorward, arguments, env={"DOORWARD_RECOVERY_CODE": wrong, "COLUMNS": "300"})
+    assert isinstance(done.exception, Refused)
+    assert "0 of 3 clips opened" in done.output
+    assert [line.count("(3 clips)") for line in done.output.splitlines() if "not opened" in line] == [1]

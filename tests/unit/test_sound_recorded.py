@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from agent.core.release import TrackSpan, build_decision, open_release, release_
 from agent.core.sealing import ClipKeys, header_hash, open_record, unwrap_clip_key
 from agent.core.segmenter import SegmenterRules
 from agent.core.timeline import Span, TimeBase, Trust
+from agent.owner import rescue
 from agent.recorder import Recorder, RecorderSettings
 from agent.store.clips import clip_facts
 from agent.store.index import ClipRow
@@ -115,6 +117,22 @@ def test_sound_covers_the_pictures_of_a_stretch(tmp_path: Path) -> None:
         assert abs(ends[0] - ends[1]) < (25_000_000 if end < 100 else 300_000_000)
     media = [t for t in (Track.VIDEO, Track.AUDIO) for _ in facts.records[t][1:]]
     assert media.count(Track.AUDIO) <= media.count(Track.VIDEO) + 1
+
+
+def test_a_card_gives_its_sound_back_too(tmp_path: Path) -> None:
+    home = Household.at(tmp_path / "state")
+    record(home, make_clapper(tmp_path / "film.mp4", 12), sound=True)
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 4321, 4322)  # a person's folder: root reads the card for them
+    out = tmp_path / "my" / "films"
+    (found,) = rescue.rescue(rescue.ring_of(tmp_path / "state"), home.recovery, out)
+    assert found.file is not None, found.problem
+    with av.open(str(out / found.file)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+    assert len(apart(out / found.file)) >= 2, "beeps still follow flashes"
+    mine = tmp_path.stat()
+    for made in (out.parent, out, out / found.file):
+        assert (made.stat().st_uid, made.stat().st_gid) == (mine.st_uid, mine.st_gid)
 
 
 def test_aac_goes_in_bit_for_bit(tmp_path: Path) -> None:
