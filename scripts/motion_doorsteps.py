@@ -126,6 +126,23 @@ def exposure_follows(figure: Figure, depth: float, lag: float) -> Change:
     return change
 
 
+def lamps(car: Figure, on: tuple[float, float], glare: float) -> Change:
+    """A car's lamps, seen from the front: two that dazzle, and the glare they make in the lens."""
+    ys, xs = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+
+    def change(picture: Picture, t: float) -> Picture:
+        if not within(t, on):
+            return picture
+        x, y, height = car.place(t)
+        for side in (-0.8, 0.8):
+            away = (xs - x - side * height) ** 2 + (ys - y + 0.35 * height) ** 2
+            for bright, size in ((500, 0.12), (120, glare), (25, 3 * glare)):
+                picture = picture + np.float32(bright) * np.exp(-away / (2 * (size * height) ** 2))
+        return np.asarray(picture, np.float32)
+
+    return change
+
+
 def portrait(picture: Picture, _t: float) -> Picture:
     """The upright 3:4 picture many doorbells have, its edges bent by a wide lens."""
     wide, high = 320, 426
@@ -252,7 +269,19 @@ def _gate(rng: np.random.Generator) -> Scene:
     return scene
 
 
+def _arrival(rng: np.random.Generator) -> Scene:
+    """A car comes home at night and goes again, its lamps towards the camera."""
+    y = float(rng.uniform(60, 80))
+    car = Figure(12, 55, ((float(rng.uniform(180, 260)), y), (-90, y + 100)), 14.0, -30, "vehicle", 4.0, (18, 49))
+    scene = _calm("car comes at night", rng, 65, figures=[car])
+    glare = float(rng.uniform(0.2, 0.6))
+    scene.disturb = [gain(lambda _: 0.3), lamps(car, (12, 20), glare), lamps(car, (49, 55), glare)]
+    scene.ignore = [(19.9, 20.6)]  # the lamps go out
+    scene.noise = 2.5
+    return scene
+
+
 SCENES: tuple[Callable[[np.random.Generator], Scene], ...] = (
     _starved, _web, _flag, _water, _leaf_shadows, _stands, _cat, _dim, _porch, _near, _portrait, _night_rain,
-    _night_snow, _pause, _slow_feed, _gate,
+    _night_snow, _pause, _slow_feed, _gate, _arrival,
 )  # fmt: skip

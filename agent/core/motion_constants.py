@@ -88,6 +88,7 @@ class Constants:
     soft_noise: float = 1.5
     soft_least_px: float = 400.0
     soft_rise: float = 0.2  # light sets in gradually: over 3 px, as a share of what it is inside
+    soft_core: float = 0.7  # and so up to where it is this bright beside its brightest
 
     # Recognising a figure by how it goes.
     hits: int = 3

@@ -189,7 +189,7 @@ class Tracker:
             now, before = self._rims(own, thing.left, thing.top, changes)
             if now < c.soft_rim * before + c.soft_noise * changes.noise:
                 return True
-            if self._rise(own, thing, changes) < c.soft_rise:
+            if self._sets_in_gradually(own, thing, changes):
                 return True
         y0, x0 = max(0, thing.top - 4), max(0, thing.left - 4)
         part = (slice(y0, thing.top + thing.height + 4), slice(x0, thing.left + thing.width + 4))
@@ -205,18 +205,24 @@ class Tracker:
         inner = match[thing.top - y0 :, thing.left - x0 :][: thing.height, : thing.width]
         return float((inner[own > 0] > c.light_match).mean()) > c.light_share
 
-    def _rise(self, own: Grey, thing: Thing, changes: Changes) -> float:
-        """How steeply the difference sets in along the outline: over 3 px, as a share of what it is inside."""
-        height, width = own.shape
+    def _sets_in_gradually(self, own: Grey, thing: Thing, changes: Changes) -> bool:
+        """The difference rises slowly, over 3 px, beside what it is inside: at the outline, and up to its brightest.
+
+        So does light on a wall. The glare around a lamp does, the lamp itself does not.
+        """
         y0, x0 = max(0, thing.top - 4), max(0, thing.left - 4)
-        y1, x1 = min(self._shape[0], thing.top + height + 4), min(self._shape[1], thing.left + width + 4)
+        y1, x1 = min(self._shape[0], thing.top + thing.height + 4), min(self._shape[1], thing.left + thing.width + 4)
         whole = cv2.copyMakeBorder(own, 4, 4, 4, 4, cv2.BORDER_CONSTANT)
-        ring = cv2.morphologyEx(whole, cv2.MORPH_GRADIENT, _KERNEL_5)
-        ring = ring[y0 - thing.top + 4 : y1 - thing.top + 4, x0 - thing.left + 4 : x1 - thing.left + 4]
-        part = changes.difference[y0:y1, x0:x1]
-        smooth = cv2.boxFilter(part, -1, (3, 3))
-        inside = cv2.mean(part[thing.top - y0 :, thing.left - x0 :][:height, :width], own)[0]
-        return cv2.mean(cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, _KERNEL_3), ring)[0] / max(inside, 1.0)
+        whole = whole[y0 - thing.top + 4 : y1 - thing.top + 4, x0 - thing.left + 4 : x1 - thing.left + 4]
+        smooth = cv2.boxFilter(changes.difference[y0:y1, x0:x1], -1, (3, 3))
+        rise = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, _KERNEL_3)
+        brightest = self._c.soft_core * float(smooth.max())
+        core = cv2.threshold(smooth, brightest, 1, cv2.THRESH_BINARY)[1]
+        return all(
+            cv2.mean(rise, cv2.morphologyEx(part, cv2.MORPH_GRADIENT, _KERNEL_5))[0]
+            < self._c.soft_rise * cv2.mean(smooth, part)[0]
+            for part in (whole, core)
+        )
 
     def _follow(self, things: list[Thing], time_s: float) -> None:
         free = list(things)
