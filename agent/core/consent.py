@@ -52,6 +52,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.HOLD: State.HELD,
         Event.UNDO_OVER: State.SENDING,
         Event.STOP: State.STOPPED,
+        Event.EXPIRE: State.LAPSED,
         Event.WITHDRAW: State.WITHDRAWN,
     },
     State.HELD: {

@@ -94,12 +94,11 @@ class Sending:
 
     def look_again(self) -> None:
         """Drop at once what is not to be sent any more; begin soon what may be."""
-        for live in list(self._live.values()):
-            state = self._ledger.request(live.request.id).state
-            if state is not State.SENDING:
-                self._note(live)
-                self._drop(live)
+        ended = [v for v in self._live.values() if self._ledger.request(v.request.id).state is not State.SENDING]
+        for live in ended:
+            self._drop(live)
         self._wake.set()
+        self._note_ended(ended)
 
     def on_connected(self) -> None:
         """The broker is there, or there again: what was on its way is lost, so everything is offered anew."""
@@ -142,12 +141,18 @@ class Sending:
 
     def close(self) -> None:
         """Note what was sent: the process is about to end."""
-        for live in list(self._live.values()):
+        ended = list(self._live.values())
+        for live in ended:
+            self._drop(live)
+        self._note_ended(ended)
+
+    def _note_ended(self, ended: list[_Live]) -> None:
+        """Keep how much of them was sent. A disk that takes it not must not undo that they ended."""
+        for live in ended:
             try:
                 self._note(live)
             except Unavailable as e:
                 log.error("how much of a transfer was sent could not be kept: %s", e)
-            self._drop(live)
 
     # -- from the wire
 
@@ -198,6 +203,10 @@ class Sending:
             if now >= limit:
                 self._ledger.move(row.id, Event.EXPIRE, now, "expired")
                 self._bulletin.tell("requests", row.id)
+        for row in self._ledger.in_state(State.AGREED):
+            if now >= self._decision_ends(row):
+                self._ledger.end_sending(row.id, Event.EXPIRE, 0, now)
+                self._bulletin.tell("requests", row.id)
         for live in list(self._live.values()):
             if now >= self._decision_ends(live.request):
                 self._ledger.end_sending(live.request.id, Event.EXPIRE, live.sent_bytes, now)
@@ -220,16 +229,16 @@ class Sending:
         transfer = self._ledger.transfer(row.id)
         assert transfer is not None, "an agreed request has its transfer"
         try:
-            owner = self._deciding_key(transfer.decision)
             clocks = self._clocks(transfer)
             content, pages = await self._lay_out(transfer, clocks)
+            owner = self._deciding_key(transfer.decision)
         except (Corrupt, Refused, NotThere, Unavailable) as e:
-            self._give_up(row, e)
+            if self._still_stands(row, transfer):
+                self._give_up(row, 0, e)
             return
-        still = self._ledger.transfer(row.id)
-        if self._ledger.request(row.id).state is not State.AGREED or still is None or still.id != transfer.id:
-            return  # taken back while the digests were made
         now = self._time.now()
+        if not self._still_stands(row, transfer) or now >= self._decision_ends(row):
+            return
         offer = bundle.offer(
             content,
             pages,
@@ -245,9 +254,15 @@ class Sending:
         row = self._ledger.begin_sending(row.id, transfer.id, offer, clocks, content.size, now)
         await self._take_up(row, transfer, offer, Server(content, pages))
 
-    def _give_up(self, row: RequestRow, error: DoorwardError) -> None:
+    def _still_stands(self, row: RequestRow, transfer: TransferRow) -> bool:
+        """Whether nobody changed their mind while the bytes were read; a card takes its time for them."""
+        now, still = self._ledger.request(row.id), self._ledger.transfer(row.id)
+        same_window = (now.undo_until_ns, now.undo_boot_ns) == (row.undo_until_ns, row.undo_boot_ns)
+        return now.state is row.state and same_window and still is not None and still.id == transfer.id
+
+    def _give_up(self, row: RequestRow, sent_bytes: int, error: DoorwardError) -> None:
         log.error("request %s cannot be sent and is stopped: %s", row.id, error)
-        self._ledger.end_sending(row.id, Event.STOP, 0, self._time.now())
+        self._ledger.end_sending(row.id, Event.STOP, sent_bytes, self._time.now())
         self._bulletin.tell("requests", row.id)
 
     def _deciding_key(self, decision: bytes) -> bytes:
@@ -265,9 +280,11 @@ class Sending:
         try:
             content, pages = await self._lay_out(transfer, transfer.clocks)
         except (Corrupt, NotThere, Unavailable) as e:
-            self._give_up(row, e)
+            if self._still_stands(row, transfer):
+                self._give_up(row, transfer.sent_bytes, e)
             return
-        await self._take_up(row, transfer, transfer.offer, Server(content, pages))
+        if self._still_stands(row, transfer):
+            await self._take_up(row, transfer, transfer.offer, Server(content, pages))
 
     def _clocks(self, transfer: TransferRow) -> dict[int, str]:
         """What is known now of the clocks of those shared clips that were recorded before theirs was set."""
@@ -351,7 +368,12 @@ class Sending:
         n = live.server.next_block()
         if n is None or live.transfer.id not in self._live:
             return  # stopped since: nothing more leaves
-        payload = live.server.payload(n, readers.read)
+        try:
+            payload = live.server.payload(n, readers.read)
+        except (Corrupt, Unavailable) as e:
+            self._drop(live)
+            self._give_up(live.request, live.sent_bytes, e)
+            return
         if not await self._publish(f"{live.prefix}/block/{n}", payload, 0):
             live.server.forget()  # the broker is away; the requester asks again when it is back
             return

@@ -94,8 +94,11 @@ class ClipReader:
             raise Unavailable(f"clip {path} cannot be read: {e.strerror}") from e
 
     def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`; Corrupt when the file is shorter."""
-        data = os.pread(self._handle, length, offset)
+        """`length` bytes from `offset`; Corrupt when the file is shorter, Unavailable when the disk fails."""
+        try:
+            data = os.pread(self._handle, length, offset)
+        except OSError as e:
+            raise Unavailable(f"a clip file cannot be read: {e.strerror}; check the disk's health") from e
         if len(data) != length:
             raise Corrupt("a clip file is shorter than its records")
         return data

@@ -282,3 +282,8 @@ def test_a_start_hears_how_far_reading_the_ring_has_come(home: Household) -> Non
     assert heard == [(1, 3), (2, 3), (3, 3)]
     assert list(home.clips.index.all()) == before
     assert home.clips.index.ended() == (3, sum(row.bytes for row in before))
+
+
+def test_bytes_the_disk_does_not_give_are_unavailable(tmp_path: Path) -> None:
+    with ClipReader(tmp_path) as reader, pytest.raises(Unavailable, match="cannot be read"):
+        reader.read(0, 1)  # a folder: it opens, and gives an error in the place of bytes

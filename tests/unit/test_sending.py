@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,10 +58,10 @@ class Line:
         self.topics = topics
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[asyncio.Task[None]]:
         task = asyncio.create_task(self.sending.run())
         try:
-            yield
+            yield task
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -454,3 +456,121 @@ async def test_a_clip_that_is_gone_stops_the_transfer_not_the_doorbell(line: Lin
         await settled(line)
         assert line.home.ledger.request(request).state is State.STOPPED
         assert line.sent == []
+
+
+class Slow:
+    """Holds the sender up while it reads a transfer's bytes, as a card does, until `go`."""
+
+    def __init__(self, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reading, self.go = threading.Event(), threading.Event()
+        read_out = line.sending._read_out
+
+        def slowly(*arguments: Any) -> Any:
+            self.reading.set()
+            assert self.go.wait(10)
+            return read_out(*arguments)
+
+        monkeypatch.setattr(line.sending, "_read_out", slowly)
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self.reading.wait, 10)
+
+
+async def test_a_stop_while_a_new_process_reads_its_bytes_keeps_everything_in(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+    again = Line(line.home)
+    again.now = line.now
+    slow = Slow(again, monkeypatch)
+    async with again.running():
+        await slow.begun()
+        again.home.ledger.end_sending(request, Event.STOP, 0, again.now)
+        again.sending.look_again()
+        slow.go.set()
+        await settled(again)
+        await again.sending.on_get(TRANSFER, get((0, 1), seq=1))
+        await settled(again)
+        assert again.offers() == again.blocks() == []
+
+
+async def test_an_undo_window_begun_anew_while_its_bytes_are_read_is_waited_for(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = agree(line)
+    slow = Slow(line, monkeypatch)
+    line.now += UNDO
+    async with line.running():
+        await slow.begun()
+        line.home.ledger.move(request, Event.HOLD, line.now, "held")
+        line.home.ledger.resume(request, line.now, until(line.time, line.now + UNDO))
+        slow.go.set()
+        await settled(line)
+        assert line.sent == []
+        line.now += UNDO
+        await settled(line)
+        assert len(line.offers()) == 1
+
+
+async def test_a_yes_taken_back_while_its_clip_turns_out_damaged_is_only_taken_back(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = agree(line)
+    slow = Slow(line, monkeypatch)
+    line.now += UNDO
+    async with line.running():
+        await slow.begun()
+        damage(line.home)
+        line.home.ledger.undo(request, line.now)
+        slow.go.set()
+        await settled(line)
+        assert line.home.ledger.request(request).state is State.ASKED
+
+
+def damage(home: Household) -> None:
+    """Cut its only clip short, as a failing card does."""
+    path = home.clips.ring.path(next(home.clips.index.all()).sequence)
+    with path.open("r+b") as file:
+        file.truncate(1000)
+
+
+async def test_a_clip_damaged_while_it_is_sent_stops_its_transfer_alone(line: Line) -> None:
+    request = agree(line)
+    line.now += UNDO
+    async with line.running() as task:
+        await settled(line)
+        damage(line.home)
+        await line.sending.on_get(TRANSFER, get((1, 3), seq=1))
+        await settled(line)
+        assert not task.done()
+        assert line.home.ledger.request(request).state is State.STOPPED
+
+
+async def test_no_block_leaves_after_a_stop_though_the_disk_takes_nothing_more(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = agree(line)
+    line.now += UNDO
+    async with line.running():
+        await settled(line)
+        await line.sending.on_get(TRANSFER, get((0, 3), seq=1))
+        line.home.ledger.end_sending(request, Event.STOP, 0, line.now)
+        line.home.db.execute("PRAGMA query_only = 1")  # the disk fills up between two commits
+        line.sending.look_again()
+        for _ in range(10):
+            await asyncio.sleep(0.02)
+        assert line.blocks() == []
+
+
+async def test_what_an_owner_agreed_to_is_not_offered_once_the_decision_has_expired(line: Line) -> None:
+    """As when the doorbell was off meanwhile."""
+    request = agree(line)
+    line.now += 8 * 86400 * SECOND
+    async with line.running():
+        await settled(line)
+        assert line.sent == []
+        assert line.home.ledger.request(request).state is State.LAPSED
+    assert not any(clip.held for clip in line.home.clips.index.all())
