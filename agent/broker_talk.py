@@ -6,6 +6,7 @@ Owns the session and its topics; decides nothing. A broker that is away is waite
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from agent.adapters.broker import BrokerAddress, BrokerSession, Inbound, SessionState
@@ -89,11 +90,13 @@ class BrokerTalk:
         old, self._listening = self._listening, topics
         if self._session is None:
             return  # `run` begins with them
-        try:
-            await self._session.unsubscribe(*(topic for topic in old if topic not in topics))
-            await self._session.subscribe(*topics)
-        except Unavailable as e:
-            log.info("listening begins when the broker is back: %s", e)
+        gone = [topic for topic in old if topic not in topics]
+        # Each by itself: the session remembers what is wanted also where the connection breaks while it says so.
+        for say in (partial(self._session.unsubscribe, *gone), partial(self._session.subscribe, *topics)):
+            try:
+                await say()
+            except Unavailable as e:
+                log.info("listening begins when the broker is back: %s", e)
 
 
 async def _hand_on(message: Inbound, sending: Sending) -> None:
