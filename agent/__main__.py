@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
+import textwrap
 
 import click
 
 from agent.cli import commands
 from agent.cli.output import exit_code
 from agent.core.errors import DoorwardError
+
+
+def _say(sentence: str) -> None:
+    """One sentence on standard error; a terminal gets it in lines that end between words."""
+    text = f"doorward: {sentence}"
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
+    click.echo(text, err=True)
 
 
 def main() -> None:
@@ -20,13 +31,13 @@ def main() -> None:
     try:
         status = commands.doorward.main(standalone_mode=False)
     except DoorwardError as e:
-        click.echo(f"doorward: {e}", err=True)
+        _say(str(e))
         sys.exit(exit_code(e))
     except click.ClickException as e:
         e.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("doorward: stopped", err=True)
+        _say("stopped")
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
 

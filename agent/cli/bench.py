@@ -34,7 +34,7 @@ _COLOURS = {Verdict.WELL: "green", Verdict.BARELY: "yellow", Verdict.NO: "red"}
 _FIRST_PICTURE = 200  # of the doorstep: a visitor is on the way
 
 
-@click.command(short_help="Will this machine keep up with its settings?")
+@click.command()
 @click.pass_context
 def bench(context: click.Context) -> None:
     """Measure what recording takes here: every stage the settings need, as a share of real time.

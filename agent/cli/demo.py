@@ -137,7 +137,7 @@ class Terminal:
             self._bar = None
 
 
-@click.command(short_help="See everything at work on this one machine.")
+@click.command()
 @click.option(
     "--footage", type=click.Path(path_type=Path), metavar="FILE", help="Film to replay instead of a drawn one."
 )

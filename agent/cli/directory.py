@@ -26,7 +26,7 @@ _identity = click.option(
 )  # fmt: skip
 
 
-@click.group(cls=Group, short_help="Keep a signed list of those who may ask.")
+@click.group(cls=Group)
 def directory() -> None:
     """Keep a directory: a signed list of those who may ask, for homeowners to pin as a whole."""
 

@@ -18,7 +18,7 @@ from agent.examining import examine
 _MARKS = {Verdict.OK: "[green]✓[/]", Verdict.BAD: "[red]✗[/]", Verdict.OFF: "[dim]–[/]"}
 
 
-@click.command(short_help="Try everything the doorbell needs; say what to do.")
+@click.command()
 @click.pass_context
 def doctor(context: click.Context) -> None:
     """Try everything the doorbell needs, and say what to do where something fails."""

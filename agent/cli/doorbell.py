@@ -31,7 +31,7 @@ from agent.secure_home import SecureHome, stays_here
 from agent.setup import pairing_link
 from agent.store.database import connect
 from agent.store.ledger import Ledger
-from agent.store.state import StateDirectory, device_id
+from agent.store.state import StateDirectory, WriterLock, device_id
 from agent.timekeeper import Clock
 
 
@@ -83,6 +83,8 @@ async def _run(opts: Options, config: Config) -> None:
             console.print(f"Recovery code, shown once and kept nowhere: [bold]{running.recovery_code}[/]")
         if not doorbell.doorkeeper.device().paired:
             console.print("No phone is paired yet: 'doorward pair' in another terminal shows the code.")
+        if footage is None:
+            console.print("The settings name no camera, so nothing is recorded: 'doorward setup' finds one.")
 
     with until_signalled(doorbell.stopped):
         # A journal keeps what it is told; then a phone makes the code, and nothing is recorded before one is paired.
@@ -119,10 +121,13 @@ def open_pairing(
     document = {"url": link, "code": code, "expires": format_time(now + identity.PAIRING_LIFE_NS)}
     if secure is not None and known_by:
         document["certificate"] = secure.authority_code()
+    running = WriterLock.holder(state) is not None
     first = f"http://{secure.names[0]}:{http.port}" if secure is not None and known_by else ""
 
     def human(console: Console) -> None:
         show_pairing(console, link, code)
+        if not running:
+            console.print("  The doorbell does not run: start it, or nothing answers there ('doorward doctor').")
         if first:
             console.print(f"  First open {first}; it must say  [bold]{document['certificate']}[/]")
 

@@ -20,6 +20,10 @@ class Command(click.Command):
             args = [*options, "--", *arguments]
         return super().parse_args(ctx, args)
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Its first sentence to the end, over two lines where it has to."""
+        return super().get_short_help_str(limit=1000)
+
     def _sorted(self, args: list[str]) -> tuple[list[str], list[str]]:
         known = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
         options: list[str] = []

@@ -12,7 +12,7 @@ from agent.core import notice
 from agent.core.errors import BadInput
 
 
-@click.command(short_help="Send your phone a notice to try it.")
+@click.command()
 @click.pass_context
 def notify(context: click.Context) -> None:
     """Send your phone a notice to try it, through the ntfy topic of the configuration."""

@@ -68,7 +68,7 @@ def keys_of(content: key_file.KeyFile) -> identity.KeyPair:
     return key_file.unlock(content, passphrase)
 
 
-@click.group(cls=Group, short_help="Be an owner on a computer: look, decide, open clips.")
+@click.group(cls=Group)
 def owner() -> None:
     """An owner on a computer: pair, look at requests, decide, open one's own clips."""
 

@@ -81,7 +81,7 @@ class _Bar:
         self._progress.update(self._task, completed=min(source_ns, self._total_ns), clips=self._clips)
 
 
-@click.command(short_help="Record film files as if they were filmed at TIME.")
+@click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @click.option("--start", metavar="TIME", help="The moment the first picture was filmed (RFC 3339, with its zone).")
 @click.option("--realtime", is_flag=True, help="At the pace of life instead of as fast as the machine can.")

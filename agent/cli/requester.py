@@ -69,7 +69,7 @@ _WORDS = {
 }
 
 
-@click.group(cls=Group, short_help="Ask for footage, receive and verify it.")
+@click.group(cls=Group)
 def requester() -> None:
     """Ask for footage, receive what its owner released, and verify it."""
 

@@ -35,7 +35,7 @@ _WELCOME: Final = (
 _REST: Final = "Motion zones, masks, sound, the button and who may ask are set in that file; it explains each."
 
 
-@click.command(short_help="Answer a few questions, and the doorbell is set up.")
+@click.command()
 @click.option("--defaults", is_flag=True, help="Ask nothing: the defaults where there are no settings yet.")
 @click.pass_context
 def setup(context: click.Context, defaults: bool) -> None:

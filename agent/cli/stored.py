@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from agent.adapters.clock import utc_ns
+from agent.cli.names import Group
 from agent.cli.output import Options, options, report
 from agent.cli.tables import clip_table, counted, local_time, size
 from agent.core.audit import AuditEntry, check_chain
@@ -131,7 +132,7 @@ def _tell(console: Console, findings: list[Finding], count: int, done: list[str]
         console.print(f"[red]✗[/] [bold]{escape(finding.invariant)}[/]: {escape(finding.text)}{mend}")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def audit(context: click.Context) -> None:
     """The log of everything asked, decided and sent: a hash chain."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from agent.cli.commands import doorward
 from tests.household import Household
 
 
@@ -68,3 +75,46 @@ def test_a_demo_whose_evidence_has_nowhere_to_go_does_not_begin(tmp_path: Path) 
     assert done.returncode == 3
     assert done.stderr.decode().strip().endswith("cannot be made: File exists; name another folder with --keep")
     assert done.stdout == b""
+
+
+def lists(group: click.Group, path: str = "doorward") -> Iterator[tuple[str, str]]:
+    """What is printed for `--help` of a group and of the groups in it, in 80 columns."""
+    context = click.Context(group, info_name=path, terminal_width=78)
+    yield path, group.get_help(context)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from lists(command, f"{path} {name}")
+
+
+def test_no_help_ends_in_dots() -> None:
+    found = dict(lists(doorward))
+    assert {"doorward", "doorward owner", "doorward requester"} <= set(found)
+    assert {path: text for path, text in found.items() if "..." in text.replace("[ARGS]...", "")} == {}
+
+
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    """On a Pi each costs seconds."""
+    script = "import sys, agent.__main__ as m\ntry: m.main()\nfinally: print('av' in sys.modules, 'cv2' in sys.modules)"
+    command = [sys.executable, "-c", script, "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    assert told.endswith("False False\n")
+    assert "Run the doorbell until it is stopped." in told
+
+
+def test_a_mistyped_command_is_answered_with_the_one_meant() -> None:
+    assert b"Did you mean 'clips'?" in run("clip").stderr
+
+
+def test_a_long_sentence_ends_its_lines_between_words(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    command = [sys.executable, "-m", "agent", "--state", str(tmp_path / "none"), "clips"]
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs, env=environment)
+    assert child.wait(60) == 3
+    os.close(theirs)
+    told = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert " ".join(told.split()).endswith("holds no doorbell yet; 'doorward run' or 'doorward replay FILE' makes one")
+    assert len(told.splitlines()) > 1
