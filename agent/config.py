@@ -10,7 +10,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -106,12 +106,15 @@ class Notify(_Section, frozen=True):
     page: str = ""
 
 
+_MOST_MB = 100_000_000  # more than any disk
+
+
 class RingSize(_Section, frozen=True):
     """The most the ring may take on the disk and the least it leaves free there, in megabytes of 10^6 bytes; how many
     days a clip is kept (0: as long as it fits)."""
 
-    budget_mb: Annotated[int, Meta(ge=10)] = 8000
-    min_free_mb: Annotated[int, Meta(ge=0)] = 300
+    budget_mb: Annotated[int, Meta(ge=10, le=_MOST_MB)] = 8000
+    min_free_mb: Annotated[int, Meta(ge=0, le=_MOST_MB)] = 300
     days: Annotated[int, Meta(ge=0, le=3650)] = 14
 
 
@@ -202,9 +205,10 @@ def read_config(path: Path) -> Config:
 
 
 def read_text(path: Path) -> str:
-    """The file as it is, line ends and all. BadInput where it cannot be read."""
+    """The file as it is, line ends and all, but for the mark some editors put before UTF-8. BadInput where it cannot be
+    read."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as e:
         raise BadInput(f"the configuration {path} cannot be read: {e.strerror}; check the path after --config") from e
     except UnicodeDecodeError as e:
@@ -216,7 +220,7 @@ def parse_config(path: Path, text: str) -> Config:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
-        raise BadInput(f'{path}: {e}; does a text lack its "quotes", or a bracket its other half?') from e
+        raise BadInput(_misspelt(path, str(e))) from e
     try:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as e:
@@ -269,50 +273,87 @@ def _beside(home: Path, section: WithFiles) -> WithFiles:
     return msgspec.structs.replace(section, **{name: str(home / file) for name, file in named.items() if file})
 
 
+def _misspelt(path: Path, error: str) -> str:
+    """tomllib's words for what is no TOML, with the line first."""
+    what, _, line = error.partition(" (at line ")
+    place = f"{path}:{line.split(',')[0]}" if line else str(path)
+    if what.startswith(("Cannot overwrite a value", "Cannot declare")):
+        return f"{place}: this stands there twice; take one of them out"
+    return f'{place}: {what}; does a text lack its "quotes", or a bracket its other half?'
+
+
 def _explain(path: Path, text: str, error: str) -> str:
     """msgspec's words, with the line they are about."""
-    place = re.search(r"at `\$\.?([\w.]*)", error)
+    place = re.search(r"at `\$\.?([\w.]*)([^`]*)", error)
     keys = place.group(1).split(".") if place and place.group(1) else []
+    inside = place.group(2) if place else ""
     unknown = re.search(r"unknown field `([^`]*)`", error)
     if unknown:
         section = getattr(Config(), keys[0]) if keys and hasattr(Config(), keys[0]) else Config()
         near = difflib.get_close_matches(unknown.group(1), [f.name for f in msgspec.structs.fields(section)], n=1)
         meant = f"; did you mean '{near[0]}'?" if near else ""
         return f"{path}:{_line(text, keys, unknown.group(1))}: there is no setting '{unknown.group(1)}'{meant}"
-    what = _plain(error.split(" - at")[0])
-    return f"{path}:{_line(text, keys[:-1], keys[-1] if keys else '')}: {'.'.join(keys)} {what}"
+    what = _plain(keys, error.split(" - at")[0])
+    subject = ".".join(keys)
+    if inside:
+        parts = ["an entry"] if inside.endswith("]") else []
+        parts += [f"'{name}'" for name in re.findall(r"[a-z_]+", inside)[-1:]]
+        subject += f": {' of '.join(parts)}"
+    return f"{path}:{_line(text, keys[:-1], keys[-1] if keys else '')}: {subject} {what}"
 
 
 _WORDS = {
-    "str": ('a text in "quotes"', "character(s)"),
+    "str": ('a text in "quotes"', "character"),
     "int": ("a whole number", ""),
     "float": ("a number", ""),
     "bool": ("true or false", ""),
-    "array": ("a list in [brackets]", "entries"),
+    "array": ("a list in [brackets]", "entry"),
     "object": ("settings of its own, in {braces}", ""),
 }
+_SEVERAL = {"character": "characters", "entry": "entries"}
 _BOUNDS = {
     ">=": "of at least",
     "<=": "of at most",
-    "matching regex": "of the form",
     "that's a multiple of": "divisible by",
 }
-_BOUND = "|".join(map(re.escape, _BOUNDS))
+_BOUND = "|".join(map(re.escape, [*_BOUNDS, "matching regex"]))
+_FORMS = {
+    "requesters.directory_key": "the key that 'doorward directory init' prints, 43 characters long",
+    "home_assistant.discovery_prefix": "a text of letters, digits, - and _, with / between parts",
+}
 
 
-def _plain(error: str) -> str:
+def _plain(keys: list[str], error: str) -> str:
     """What msgspec says of a value, for who has never written a program."""
     expected = re.fullmatch(rf"Expected `(\w+)`(?: (of length )?({_BOUND}) (.*)|, got `\w+`)?", error)
     if expected and expected.group(1) in _WORDS:
-        kind, parts = _WORDS[expected.group(1)]
+        kind, part = _WORDS[expected.group(1)]
         _, length, bound, limit = expected.groups()
         if bound is None:
-            return f"has to be {kind}"
-        return f"has to be {kind} {_BOUNDS[bound]} {limit.removesuffix('.0')}" + (f" {parts}" if length else "")
+            section = expected.group(1) == "object" and len(keys) == 1
+            return f"has to be [{keys[0]}] on a line of its own, its settings below" if section else f"has to be {kind}"
+        if bound == "matching regex":
+            return f"has to be {_FORMS['.'.join(keys)]}"
+        parts = f" {part if limit == '1' else _SEVERAL[part]}" if length else ""
+        return f"has to be {kind} {_BOUNDS[bound]} {limit.removesuffix('.0')}{parts}"
     missing = re.fullmatch(r"Object missing required field `(\w+)`", error)
     if missing:
         return f"lacks '{missing.group(1)}'"
-    return error.replace("Invalid enum value", "cannot be")
+    wrong = re.fullmatch(r"Invalid enum value (.*)", error)
+    if wrong:
+        *others, last = [msgspec.json.encode(choice).decode() for choice in _choices(keys)]
+        return f"cannot be {wrong.group(1)}; write {', '.join(others)} or {last}"
+    return error
+
+
+def _choices(keys: list[str]) -> tuple[object, ...]:
+    """The values a setting can have, where they can be told."""
+    kind: Any = Config
+    for key in keys:
+        kind = get_type_hints(kind)[key]
+    while get_origin(kind) is not Literal:
+        kind = get_args(kind)[0]
+    return get_args(kind)
 
 
 def _line(text: str, section: list[str], key: str) -> int:

@@ -47,29 +47,50 @@ def test_relative_paths_are_the_files(tmp_path: Path) -> None:
         ("[motion]\nsensitivity = 'high'\n", r"doorward.toml:2: motion.sensitivity has to be a whole number$"),
         (
             "[camera]\nmasks = [{ corners = [[0, 0], [1, 1]] }]\n",
-            r"doorward.toml:2: camera.masks has to be a list .* of at least 3 entries",
+            r"doorward.toml:2: camera.masks: 'corners' has to be a list .* of at least 3 entries",
         ),
         (
             "[camera]\nmasks = [{ corners = [[0, 0], [1, 0], [1, 2]] }]\n",
-            r"doorward.toml:2: camera.masks has to be a number of at most 1$",
+            r"doorward.toml:2: camera.masks: an entry of 'corners' has to be a number of at most 1$",
         ),
         ("[camera]\n\n[[camera.masks]]\ncorner = []\n", r"doorward.toml:4: there is no setting 'corner'"),
         ("[broker]\nupload_kbit_s = 99\n", r"doorward.toml:2: broker.upload_kbit_s is at least 100, or 0"),
         ("[camera]\nurl = 'rtsp://a/b'\nrotate = 180\n", r"doorward.toml:3: camera.rotate is for a Pi's camera or"),
         ("[camera]\nreplay = ['a.mp4']\nrotate = 180\n", r"doorward.toml:3: .*films stay as they are"),
-        ("[camera]\nrotate = 90\n", r"doorward.toml:2: camera.rotate cannot be 90$"),
+        ("[camera]\nrotate = 90\n", r"doorward.toml:2: camera.rotate cannot be 90; write 0 or 180$"),
         ("[camera]\nwidth = 641\n", r"doorward.toml:2: camera.width has to be a whole number divisible by 2"),
-        ("[camera]\nmasks = [{}]\n", r"doorward.toml:2: camera.masks lacks 'corners'"),
-        ("[requesters]\ndirectory_key = 'x'\n", r"directory_key has to be a text in \"quotes\" of the form"),
+        ("[camera]\nmasks = [{}]\n", r"doorward.toml:2: camera.masks: an entry lacks 'corners'"),
+        (
+            "[requesters]\ndirectory_key = 'x'\n",
+            r"directory_key has to be the key that 'doorward directory init' prints, 43",
+        ),
+        (
+            "[home_assistant]\ndiscovery_prefix = 'a/#'\n",
+            r"prefix has to be a text of letters, digits, - and _, with /",
+        ),
+        ("[notify]\non = ['persn']\n", r"notify.on: an entry cannot be 'persn'; write .*\"animal\" or \"motion\"$"),
+        ("[doorbell]\nname = ''\n", r"doorbell.name has to be a text in \"quotes\" of at least 1 character$"),
+        (
+            "[ring]\nbudget_mb = 999_999_999_999\n",
+            r"doorward.toml:2: ring.budget_mb has to be a whole number of at most",
+        ),
+        ("ring = 3\n", r"doorward.toml:1: ring has to be \[ring\] on a line of its own, its settings below$"),
+        ("[camera]\nurl = 'usb'\nurl = 'pi'\n", r"doorward.toml:3: this stands there twice; take one of them out$"),
+        ("[camera]\nfps = 9\n[camera]\n", r"doorward.toml:3: this stands there twice; take one of them out$"),
         ("[clock]\ntrusted = 'yes'\n", r"doorward.toml:2: clock.trusted has to be true or false$"),
-        ("[camera]\nurl = rtsp://host\n", r"doorward.toml: .*line 2.*lack its \"quotes\""),
+        ("[camera]\nurl = rtsp://host\n", r"doorward.toml:2: .*lack its \"quotes\""),
         ("[http]\nport = 8443\n", r"doorward.toml:2: http.port and http.https_port are the same"),
-        ("[motion\n", r"doorward.toml: .*line 1"),
+        ("[motion\n", r"doorward.toml:1: .*or a bracket its other half"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         read_config(write(tmp_path, text))
+
+
+def test_a_file_of_an_editor_that_marks_utf_8_is_read(tmp_path: Path) -> None:
+    (tmp_path / "doorward.toml").write_bytes(b'\xef\xbb\xbf[doorbell]\r\nname = "T\xc3\xbcr"\r\n')
+    assert read_config(tmp_path / "doorward.toml").doorbell.name == "Tür"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
