@@ -258,7 +258,8 @@ class Desk:
             )
         row = self._ledger.request(request)
         concerned = self._concerned(row)
-        facts = await asyncio.to_thread(self._facts, concerned)
+        named = _named(decision)
+        facts = await asyncio.to_thread(self._facts, [clip for clip in concerned if clip.id in named])
         owners = self._owners()
         if owners is None:
             raise Refused("not-an-owner", "this doorbell has no owner yet")
@@ -324,6 +325,14 @@ class Desk:
     def _changed(self, request: str) -> None:
         self._activity.look_again()
         self.bulletin.tell("requests", request)
+
+
+def _named(decision: bytes) -> set[str]:
+    """The clips a decision names; only they are read: another one's damage must not keep an owner from answering."""
+    try:
+        return {clip.clip for clip in statements.unverified(Kind.DECISION, decision, Decision).clips}
+    except Refused:
+        return set()  # judging it names what is wrong with it
 
 
 def stored_request(row: rows.RequestRow) -> FootageRequest:
