@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from agent.core.errors import NotThere
 from agent.core.owner_api import DirectoryStatement, KnownRequester, SettingsAnswer
-from agent.core.settings import Block, Change, changed
+from agent.core.settings import Block, Change, SetQuiet, changed
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.trusted import Trusted
 from agent.store.ledger import Ledger
@@ -55,8 +55,8 @@ class Preferences:
         now = self._now()
         agency = self._agency(change.requester) if isinstance(change, Block) else ""
         settings, details = changed(self._ledger.settings(), change, agency=agency, now_ns=now)
-        if settings.quiet is not None:
-            self._minute_of_day(now, settings.quiet.zone)
+        if isinstance(change, SetQuiet) and change.hours is not None:
+            self._minute_of_day(now, change.hours.zone)
         for ended in self._ledger.put_settings(settings, now, {"owner": owner, **details}):
             self._bulletin.tell("requests", ended)
         self._bulletin.tell("status")

@@ -27,6 +27,7 @@ from agent.core.home_assistant import (
     topics,
 )
 from agent.core.owner_api import Trouble
+from agent.core.settings import QuietHours, Settings
 from agent.core.timeline import Span, TimeBase, Trust
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.home_panel import HomePanel
@@ -146,6 +147,21 @@ class Panel:
 @pytest.fixture
 def door(tmp_path: Path) -> Panel:
     return Panel(tmp_path)
+
+
+def test_a_pause_works_though_the_zone_of_the_quiet_hours_is_unknown_here(door: Panel) -> None:
+    """As after the card moved to a system without time zones."""
+
+    def minute_of_day(_utc_ns: int, zone: str) -> int:
+        raise BadInput(f"there is no time zone '{zone}'")
+
+    ledger = door.home.ledger
+    ledger.put_settings(Settings(quiet=QuietHours("22:00", "07:00", "Mars/Olympus")), NOW, {})
+    trusted = Trusted(ledger, [], None, door.time.now)
+    preferences = Preferences(ledger, trusted, door.bulletin, door.time.now, minute_of_day)
+    panel = HomePanel(ledger, door.home.clips.index, preferences, door.activity, door.bulletin, door.time)
+    panel.carry_out(PauseRequests(True))
+    assert panel.look().paused
 
 
 def test_how_things_stand(door: Panel) -> None:
