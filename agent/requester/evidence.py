@@ -30,6 +30,11 @@ from agent.requester import folder as names
 from agent.requester.film import OpenedFragments, RecordFile, opened_tracks
 from agent.requester.folder import TransferFolder, clip_file, film_name
 
+_FILMS = (
+    *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".flv", ".mxf"),
+    *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".m2v", ".vob", ".ogv", ".ogm", ".h264", ".264", ".h265", ".265"),
+)
+
 T = TypeVar("T")
 
 
@@ -353,9 +358,8 @@ def _nothing_else(folder: TransferFolder, found: Evidence) -> None:
     """A film or clip file beside those verified would be taken for evidence."""
     expected = {name for name, _ in _there(found.offer).parts} | {clip.film for clip in found.clips}
     expected |= {clip_file(k, "keys.json") for k in range(len(found.clips))}
-    films = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
     for name in folder.files():
-        if name not in expected and (name.startswith("clips/") or name.lower().endswith(films)):
+        if name not in expected and (name.startswith("clips/") or name.lower().endswith(_FILMS)):
             with check(found, "nothing added", name, ""):
                 raise Corrupt("this file is not part of what was agreed to; remove it from the folder")
     found.checks.append(Check("nothing added", ".", True, "The folder holds no other film."))

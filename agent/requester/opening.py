@@ -25,10 +25,12 @@ from agent.requester.report import report_html, report_json
 def open_bundle(folder: TransferFolder, identity: RequesterIdentity, now_ns: int) -> Evidence:
     """Make the evidence folder of a complete bundle. What does not verify gets a report that says so, and no receipt.
 
-    Unavailable when the disk fails; the bundle stays and can be opened again.
+    Unavailable when the disk fails; the bundle stays and can be opened again. Corrupt or Refused when there is no good
+    offer in the folder any more.
     """
     token = folder.read(names.OFFER)
     offer = read_offer(token)
+    folder.remove(names.REPORT_HTML)  # one of a former try would make the folder complete as soon as it has a receipt
     with PartialBundle(folder, offer.size) as partial:
         partial.split(folder, offer)
     found = Evidence()

@@ -24,6 +24,7 @@ from agent.core.frame import Track
 from agent.core.sealing import RECORD_MAGIC
 from agent.core.statements import Kind
 from agent.requester import key_file
+from agent.requester import opening as opening_module
 from agent.requester.evidence import Evidence
 from agent.requester.film import OpenedFragments, RecordFile
 from agent.requester.folder import PartialBundle, TransferFolder
@@ -326,3 +327,34 @@ def test_a_request_is_found_by_its_hash_only_if_it_was_sent(tmp_path: Path) -> N
     assert answered.identity.request(digest) == answered.request
     assert answered.identity.request(b64u(bytes(32))) is None
     assert answered.identity.request("../../etc/passwd") is None
+
+
+def test_whatever_a_former_try_left_an_unverified_folder_is_never_complete(
+    opened: tuple[Answered, TransferFolder, Evidence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A complete folder's receipt is sent without another look: the doorbell then says that all was delivered."""
+    answered = opened[0]
+    folder = begin(answered, tmp_path)
+    folder.write("clips/7/left.mp4", b"a film that is none of the evidence")
+    assert not open_bundle(folder, answered.identity, answered_time(answered)).verified
+    assert folder.has("report.html")
+
+    class PowerCut(BaseException):
+        pass
+
+    def cut(*_: object) -> Evidence:
+        raise PowerCut
+
+    monkeypatch.setattr(opening_module, "examine", cut)
+    with pytest.raises(PowerCut):
+        open_bundle(folder, answered.identity, answered_time(answered))
+    assert folder.has("receipt.jws")
+    assert not folder.complete
+
+
+@pytest.mark.parametrize("name", ["clip-3.ts", "clip-3.mpg", "more/clip.WMV", "clip-3.flv", "clip-3.3gp", "clip-3.ogv"])
+def test_a_film_of_any_kind_that_was_added_is_found(copy: TransferFolder, name: str) -> None:
+    copy.write(name, b"a film")
+    found = verify_folder(copy)
+    assert found.failed is not None
+    assert (found.failed.name, found.failed.file) == ("nothing added", name)
