@@ -320,7 +320,7 @@ class Receiver:
         self._report(pull, Stage.OPENING)
         try:
             found = await asyncio.to_thread(open_bundle, pull.folder, self._identity, time.time_ns())
-        except Unavailable as e:
+        except (Unavailable, Corrupt, Refused) as e:
             self._fail(transfer, pull, Check("disk", names.PARTIAL, False, str(e)))
             return
         if found.failed is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -129,6 +130,19 @@ async def test_a_broker_that_restarts_costs_only_what_was_under_way(tmp_path: Pa
             assert verify_folder(TransferFolder(done.folder)).verified
             await asyncio.wait_for(home.receipt_came.wait(), 10)
             await stack.aclose()
+
+
+async def test_a_folder_taken_away_meanwhile_fails_its_transfer_alone(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    answered = answer(tmp_path, seconds=20, packet_bytes=60_000)
+    async with (
+        serving(broker.url, answered, pause_s=0.02),
+        receiving(broker.url, answered.identity, tmp_path / "out") as reception,
+    ):
+        shutil.rmtree((await reception.until(lambda n: n.received_bytes > 0)).folder)
+        failed = await reception.stage(Stage.FAILED)
+        assert failed.failed is not None
+        done = await reception.stage(Stage.VERIFIED)  # it is offered again
+    assert verify_folder(TransferFolder(done.folder)).verified
 
 
 async def test_an_end_stops_and_takes_the_partial_bundle_away(broker: EmbeddedBroker, tmp_path: Path) -> None:
