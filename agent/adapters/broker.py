@@ -71,6 +71,7 @@ class BrokerAddress:
         try:
             parts = urlsplit(url)
             port = parts.port
+            (parts.hostname or "").encode("idna")  # as looking it up does, where nobody would hear of it
         except ValueError as e:
             raise BadInput(f"the broker's address cannot be read: {e}; write it like mqtt://host:1883") from e
         if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query:

@@ -54,7 +54,17 @@ def test_an_address_is_read(url: str, expected: tuple[str, int, str | None, str 
 
 
 @pytest.mark.parametrize(
-    "url", ["", "example.org", "http://example.org", "mqtt://", "mqtt://h:99999", "mqtt://h/topic"]
+    "url",
+    [
+        "",
+        "example.org",
+        "http://example.org",
+        "mqtt://",
+        "mqtt://h:99999",
+        "mqtt://h/topic",
+        "mqtt://a..b",
+        f"mqtt://{'a' * 64}",
+    ],
 )
 def test_what_is_no_address_is_refused_in_a_sentence(url: str) -> None:
     with pytest.raises(BadInput, match="broker's address"):
