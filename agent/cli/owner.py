@@ -22,7 +22,7 @@ from agent.cli.output import options, report
 from agent.cli.tables import clip_table, local_time, request_table
 from agent.core import identity
 from agent.core.encoding import parse_time
-from agent.core.errors import BadInput
+from agent.core.errors import BadInput, Refused
 from agent.core.frame import Track
 from agent.core.owner_api import RequestRow
 from agent.core.plain_mp4 import FilmSound, remux_plain
@@ -272,7 +272,8 @@ def delete(context: click.Context, clip: str, identity_path: Path, yes: bool) ->
     if not yes:
         if not sys.stdin.isatty():
             raise BadInput("nobody is there to be asked whether the clip may go for good; add --yes")
-        click.confirm(f"Delete clip {clip} for good? Nobody can bring it back", abort=True, err=True)
+        if not click.confirm(f"Delete clip {clip} for good? Nobody can bring it back", err=True):
+            raise Refused("not-wanted", "the clip is still there: you said no")
     gone = signed_in(identity_path, lambda session: session.delete(clip))
     report(
         options(context),

@@ -14,6 +14,7 @@ from agent.cli import people  # noqa: F401 (it adds its commands to the same gro
 from agent.cli.output import options, report
 from agent.cli.owner import identity_option, owner, signed_in, tell_row
 from agent.cli.tables import local_time
+from agent.core.encoding import parse_time
 from agent.core.errors import BadInput
 from agent.core.owner_api import SettingsAnswer
 from agent.core.settings import (
@@ -70,6 +71,8 @@ def unblock(context: click.Context, requester: str, identity_path: Path) -> None
 @click.pass_context
 def pause(context: click.Context, until: str | None, identity_path: Path) -> None:
     """Let nobody ask for a while. They are not told; what they ask meanwhile is not kept."""
+    if until:
+        parse_time(until)  # what is no time is said before anything is sent
     end = f"until {until}" if until else "until you resume"
     _change(context, identity_path, PauseAll(until), f"Paused {end}. What was asked before still waits for you.")
 
@@ -89,7 +92,8 @@ def resume(context: click.Context, request: str | None, identity_path: Path) -> 
 
 @owner.command()
 @click.option("--incident", "incidents", multiple=True, metavar="WORD", help="Decline this kind of incident.")
-@click.option("--longer-than", "minutes", type=int, metavar="MINUTES", help="Decline what asks about a longer time.")
+@click.option("--longer-than", "minutes", type=click.IntRange(15, 720), metavar="MINUTES",
+              help="Decline what asks about a longer time (15 to 720).")  # fmt: skip
 @click.option("--lacking", multiple=True, type=click.Choice(LACKS), help="Decline what leaves this out.")
 @click.option("--clear", is_flag=True, help="Decline nothing by rule.")
 @identity_option
@@ -111,7 +115,8 @@ def rules(
         )
     except msgspec.ValidationError as e:
         raise BadInput(f"a rule cannot be set like this: {e}") from e
-    _change(context, identity_path, SetDecline(made), "Set. Rules say no for you; nothing ever says yes for you.")
+    said = "No rule declines." if clear else "Set. Rules say no for you; nothing ever says yes for you."
+    _change(context, identity_path, SetDecline(made), said)
 
 
 @owner.command()

@@ -146,7 +146,10 @@ def unwrap_clip_key(header: bytes, wraps: bytes, key: X25519PrivateKey) -> bytes
         raise Corrupt("the clip's wraps do not match its recipients")
     kid = key_id(key.public_key().public_bytes_raw())
     if kid not in recipients:
-        raise NotARecipient(f"this clip is not sealed to key {kid}")
+        raise NotARecipient(
+            f"this clip is not sealed to key {kid}; who was an owner when it was recorded can open it, or the recovery "
+            "code of then"
+        )
     at = recipients.index(kid) * WRAP_BYTES
     return hpke.open_sealed(wraps[at : at + WRAP_BYTES], key, _wrap_info(header, kid))
 

@@ -48,9 +48,16 @@ def rewrite_file(path: Path, data: bytes) -> None:
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes], mode: int, owner: tuple[int, int] | None = None) -> None:
-    """The same for a file that may be large: the pieces, joined, never all in memory. `owner`: its user and group."""
+    """The same for a file that may be large: the pieces, joined, never all in memory. `owner`: its user and group.
+
+    A pipe or device of that name, like /dev/stdout, is written to and stays what it is.
+    """
     temporary = path.with_name(f".{path.name}.new")
     try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as place:
+                place.writelines(pieces)
+            return
         with (
             _removed_on_failure(temporary),
             open(
@@ -66,4 +73,12 @@ def write_pieces(path: Path, pieces: Iterable[bytes], mode: int, owner: tuple[in
         os.replace(temporary, path)
         sync_directory(path.parent)
     except OSError as e:
-        raise Unavailable(f"{path} could not be written: {e.strerror}; check the disk's space and rights") from e
+        raise Unavailable(f"{path} could not be written: {e.strerror}; {_remedy(e)}") from e
+
+
+def _remedy(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "make its folder first"
+    if isinstance(error, PermissionError):
+        return "check that you may write there"
+    return "check the disk's space and rights"

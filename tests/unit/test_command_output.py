@@ -118,3 +118,16 @@ def test_a_long_sentence_ends_its_lines_between_words(tmp_path: Path) -> None:
     os.close(ours)
     assert " ".join(told.split()).endswith("holds no doorbell yet; 'doorward run' or 'doorward replay FILE' makes one")
     assert len(told.splitlines()) > 1
+
+
+def test_a_log_goes_into_a_pipe_by_name(state: Path) -> None:
+    done = run("--state", state, "audit", "export", "/dev/stdout")
+    assert done.stdout.startswith(b'{"n":1,')
+    assert Path("/dev/stdout").is_symlink()
+
+
+def test_a_rule_beyond_its_limits_is_said_in_words() -> None:
+    done = run("owner", "rules", "--longer-than", "5", "--identity", "none")
+    assert b"5 is not in the range 15<=x<=720" in done.stderr
+    done = run("owner", "pause", "--until", "tomorrow", "--identity", "none")
+    assert (done.returncode, b"'tomorrow' is not a time" in done.stderr) == (2, True)
