@@ -53,6 +53,15 @@ class Kind(Enum):
         self.limit = limit
 
 
+class _AnySize(jws.JWSRegistry):
+    """Without joserfc's own limit of 128,000 bytes: each kind has its limit, and some a larger one."""
+
+    max_payload_length = max(kind.limit for kind in Kind)
+
+
+_REGISTRY = _AnySize(algorithms=[_ALGORITHM])
+
+
 class _Header(msgspec.Struct, forbid_unknown_fields=True):
     alg: str
     typ: str
@@ -102,7 +111,7 @@ def verify(kind: Kind, token: bytes, keys: Mapping[str, Ed25519PublicKey]) -> by
     if _of_small_order(raw_public(key)):
         raise Refused("weak-key", f"the key of the {kind.typ} statement is one that everybody can sign with")
     try:
-        return jws.deserialize_compact(text, OKPKey.import_key(key), algorithms=[_ALGORITHM]).payload
+        return jws.deserialize_compact(text, OKPKey.import_key(key), registry=_REGISTRY).payload
     except (JoseError, ValueError) as e:
         raise Refused("bad-signature", f"the signature of the {kind.typ} statement does not verify") from e
 

@@ -120,6 +120,15 @@ def test_a_set_without_recovery_or_with_a_useless_key_is_refused() -> None:
         identity.accept_owner_set(None, token, DEVICE, authorised_here=True)
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_a_statement_as_large_as_its_kind_may_be_verifies(kind: Kind) -> None:
+    keys = new_keys()
+    text = "x" * ((kind.limit - 300) * 3 // 4)
+    token = statements.sign(kind, Said(text), keys.signs)
+    assert kind.limit - 300 < len(token) <= kind.limit
+    assert statements.read(kind, token, identity.public_key(keys.signs_public), Said).text == text
+
+
 def test_a_statement_is_refused_by_name() -> None:
     keys, other = new_keys(), new_keys()
     known = identity.public_key(keys.signs_public)
