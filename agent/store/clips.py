@@ -5,6 +5,7 @@ Owns the order of things: the ring first, the index after it. What leaves the ri
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from agent.store.ledger import Ledger
 from agent.store.recording import OpenClip
 from agent.store.ring import ClipFile, ClipReader, Ring
 from agent.store.state import device_id
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,13 @@ class ClipStore:
         return OpenClip(self.ring, self._db, self._device, header, recipients, start.clip_key, start.start_ns)
 
     def _manifest_hash(self, sequence: int) -> str:
-        if sequence == 0 or not self.ring.path(sequence).exists():
-            return ""  # the first clip, or the one before was deleted: the header says so by an empty field
-        manifest = self.ring.layout(sequence).manifest
+        """Of the clip before; "" where it has left or cannot be read: that must not keep the next from beginning."""
+        try:
+            manifest = self.ring.layout(sequence).manifest if sequence else None
+        except (OSError, Unavailable, Corrupt) as e:
+            if self.ring.path(sequence).exists():
+                log.warning("the next clip will not name the one before it, which cannot be read: %s", e)
+            manifest = None
         return b64u(statements.digest(manifest)) if manifest else ""
 
     def probe(self) -> None:

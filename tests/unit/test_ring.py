@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent.core.errors import Corrupt, Refused, Unavailable
 from agent.core.frame import Track
 from agent.core.manifest import read_manifest
-from agent.core.sealing import ClipKeys, header_hash, open_record, unwrap_clip_key
+from agent.core.sealing import ClipKeys, header_hash, open_record, read_header, unwrap_clip_key
 from agent.core.timeline import Span
 from agent.store.check import Checker, repair
 from agent.store.database import connect
@@ -287,3 +287,15 @@ def test_a_start_hears_how_far_reading_the_ring_has_come(home: Household) -> Non
 def test_bytes_the_disk_does_not_give_are_unavailable(tmp_path: Path) -> None:
     with ClipReader(tmp_path) as reader, pytest.raises(Unavailable, match="cannot be read"):
         reader.read(0, 1)  # a folder: it opens, and gives an error in the place of bytes
+
+
+def test_a_newest_clip_that_cannot_be_read_does_not_keep_the_next_from_beginning(tmp_path: Path) -> None:
+    home = Household.at(tmp_path)
+    row = home.record_clip()
+    path = home.clips.ring.path(row.sequence)
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1  # in the header, JSON no more
+    path.write_bytes(data)
+    after = home.record_clip()
+    assert after.sequence == row.sequence + 1
+    assert read_header(home.clips.ring.read(after.sequence).header).previous == ""
