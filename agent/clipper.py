@@ -312,10 +312,15 @@ class Clipper:
             return
         zero = current.origin.pts_ns
         motion_end_ns = max(current.motion_start_ns, current.motion_end_ns)
-        gaps = [(gap.start_ns - zero, gap.end_ns - zero, gap.reason) for gap in current.gaps]
+        end_ns = zero + current.end_ns
+        gaps = [
+            (gap.start_ns - zero, gap.end_ns - zero, gap.reason)
+            for gap in self._gaps
+            if gap.end_ns > zero and gap.start_ns <= end_ns
+        ]
         witnessed = self._onlooker.conclude()
         try:
-            self.sound.end(zero + current.end_ns)
+            self.sound.end(end_ns)
             if witnessed.poster is not None and witnessed.poster_ns >= zero:
                 current.clip.add_poster(witnessed.poster, witnessed.poster_ns - zero)
             current.clip.close([(current.motion_start_ns - zero, motion_end_ns - zero)], gaps, witnessed.labels)

@@ -129,6 +129,20 @@ def test_a_disk_that_stays_away_costs_what_memory_cannot_hold_and_that_is_said(
     assert sound(recorded)
 
 
+def test_a_visit_that_memory_has_forgotten_when_the_disk_is_back_is_lost_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded(tmp_path, patience=lambda: 0.5)
+    disk = Disk(monkeypatch, street=Street(310, [(20, 24), (280, 286)]))
+    disk.fails("pwrite", errno.ENOSPC, 15, 200)
+    recorded.record(disk)
+    ((_, _, lost_ns),) = recorded.outages
+    assert 8 * SECOND <= lost_ns <= 20 * SECOND, "the visit, not the whole outage"
+    (row,) = recorded.rows()
+    assert set(range(2800, 2860)) <= set(recorded.pictures(row))
+    assert sound(recorded)
+
+
 def test_a_database_that_refuses_pauses_recording_too(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path, patience=lambda: 0.5)
     db = recorded.home.db
