@@ -12,7 +12,7 @@ import errno
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from agent.clip_sound import ClipSound
@@ -35,6 +35,7 @@ _MEMORY_LIMIT_BYTES = 64 * 1024 * 1024
 _RECORDS_RESERVE = 16
 _CLOSE_RESERVE_BYTES = 1024 * 1024  # manifest, poster and close record still have to fit
 _KEPT_IN_OUTAGE_NS = 60_000_000_000
+_GAPS_LIMIT = 500  # a manifest with more might be larger than one may be
 _FIRST_PROBE_S = 1.0
 _LONGEST_WAIT_S = 60.0
 
@@ -77,7 +78,6 @@ class _Current:
     motion_end_ns: int
     records: int = 1
     end_ns: int = 0
-    gaps: list[Gap] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -135,6 +135,7 @@ class Clipper:
         self._boot = b64u(random(16))
         self._format: VideoFormat | None = None
         self._runs: deque[Run] = deque()
+        self._gaps: deque[Gap] = deque()  # between the runs in memory, and in the clip in hand
         self._current: _Current | None = None
         self._roll_motion_ns: int | None = None  # set while a full clip waits for the key frame the next begins at
         self._end_ns = 0
@@ -179,9 +180,13 @@ class Clipper:
             self._wanted.motion_end_ns = time_ns
 
     def note_gap(self, gap: Gap) -> None:
-        """What the source has no video for belongs into the manifest."""
-        if self._current is not None:
-            self._current.gaps.append(gap)
+        """What the source has no video for belongs into the manifest, also of a clip that begins before it and is
+        wanted only later. One told again is longer than it was; of too many the last two become one."""
+        last = self._gaps[-1] if self._gaps else None
+        if last is not None and (last.start_ns == gap.start_ns or len(self._gaps) >= _GAPS_LIMIT):
+            gap = Gap(last.start_ns, max(last.end_ns, gap.end_ns), last.reason)
+            self._gaps.pop()
+        self._gaps.append(gap)
 
     def change_format(self, new: VideoFormat) -> None:
         """Other parameter sets need another init segment: the clip ends here and goes on in a next one."""
@@ -285,9 +290,9 @@ class Clipper:
         wanted = self._wanted
         if wanted is None:
             return 0
-        first = self._first_run(wanted.start_ns)
-        if first >= len(self._runs):
-            self._wanted, ended = None, wanted.ended_ns
+        first, ended = self._first_run(wanted.start_ns), wanted.ended_ns
+        if first >= len(self._runs) or (ended is not None and self._runs[first].start_ns >= ended):
+            self._wanted = None  # memory does not reach back to it
             self._roll_motion_ns = wanted.motion_start_ns if ended is None else None
             return max(0, (self._end_ns if ended is None else ended) - wanted.start_ns)
         lost_ns = max(0, self._runs[first].start_ns - wanted.start_ns)
@@ -411,7 +416,12 @@ class Clipper:
             total -= self._runs.popleft().size
             keep -= 1
         if self._runs:
-            self.sound.forget(self._runs[0].start_ns)
+            oldest_ns = self._runs[0].start_ns
+            self.sound.forget(oldest_ns)
+            if self._current is not None:
+                oldest_ns = min(oldest_ns, self._current.origin.pts_ns)
+            while self._gaps and self._gaps[0].end_ns <= oldest_ns:
+                self._gaps.popleft()
 
     def _make_room(self, size: int) -> None:
         recording = self._current.clip.bytes_written if self._current else 0

@@ -40,6 +40,7 @@ from agent.store.keeping import Keeper
 log = logging.getLogger(__name__)
 
 _KEY_FRAMES_APART_NS = 120_000_000_000  # what lies farther behind a key frame is not kept: a clip has to begin with one
+_LONG_GAP_NS = 1_000_000_000  # after a longer one, what follows must not come into a clip whose time was over in it
 _REPORT_LIMIT = 10_000
 _NO_KEY_FRAME = "the source sent no key frame for two minutes; set it to one every second or two"
 
@@ -197,6 +198,8 @@ class Recorder:
         else:
             self._take_runs(self._fragmenter.flush())
             self._add_gap(item)
+            if item.end_ns - item.start_ns >= _LONG_GAP_NS:
+                self._pass_time(item.end_ns)
 
     def _finish(self) -> None:
         self._take_runs(self._fragmenter.flush())
@@ -208,16 +211,20 @@ class Recorder:
         self._clipper.end()
 
     def _wait_out(self, away: Away) -> None:
-        """Time goes on: an open clip ends by the same rules as if nothing moved, and a disk may come back."""
+        """Time goes on: an open clip ends, and a disk may come back."""
         self._away = True
         self._take_runs(self._fragmenter.flush())
+        self._pass_time(away.time_ns)
+        self._clipper.look_at_disk(away.time_ns)
+        self._watcher.source_lost(away.reason)
+
+    def _pass_time(self, to_ns: int) -> None:
+        """There was nothing to see: an open clip ends by the same rules as if nothing had moved."""
         # A camera's pictures may be timed a little ahead of the clock that tells it is away.
-        self._passed_ns = max(self._passed_ns, self._moment_ns, away.time_ns)
+        self._passed_ns = max(self._passed_ns, self._moment_ns, to_ns)
         self._moment_ns = self._passed_ns
         for event in self._segmenter.pass_time(self._passed_ns) if self._detector else []:
             self._apply(event)
-        self._clipper.look_at_disk(away.time_ns)
-        self._watcher.source_lost(away.reason)
 
     def _observe(self, frame: LumaFrame) -> None:
         if frame.time_ns < self._passed_ns:
@@ -280,6 +287,7 @@ class Recorder:
         lost = self._report.gaps[-1] if self._report.gaps else None
         if lost is not None and lost.reason == _NO_KEY_FRAME and lost.end_ns >= run.start_ns:
             self._report.gaps[-1] = Gap(lost.start_ns, end_ns, _NO_KEY_FRAME)
+            self._clipper.note_gap(self._report.gaps[-1])
         else:
             self._add_gap(Gap(run.start_ns, end_ns, _NO_KEY_FRAME))
         return False

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.core.errors import Unavailable
-from agent.core.frame import Away, Gap, VideoFormat
+from agent.core.frame import Away, EncodedPacket, Gap, LumaFrame, SourceItem, VideoFormat
 from agent.core.manifest import read_manifest
 from agent.core.sealing import CLIP_LIMIT_NS, RECORDS_LIMIT
+from agent.store.index import ClipRow
 from tests.household import NOW, SECOND
 from tests.street import SETS, Recorded, Street
 
@@ -56,6 +59,8 @@ def test_a_key_frame_in_every_picture_does_not_overflow_a_clip(tmp_path: Path) -
     rows = recorded.rows()
     assert all(row.records <= RECORDS_LIMIT for row in rows)
     assert set(range(100, 4350)) <= {n for row in rows for n in recorded.pictures(row)}
+    assert max(row.records for row in rows) > 2500
+    assert [gaps(recorded, row) for row in rows] == [[]] * len(rows), "a manifest of so many records can be verified"
 
 
 def test_few_key_frames_lose_nothing(tmp_path: Path) -> None:
@@ -87,6 +92,72 @@ def test_a_gap_is_in_the_manifest(tmp_path: Path) -> None:
     manifest = read_manifest(clip.manifest or b"", recorded.home.device.public_key())
     zero = row.start_ns - NOW
     assert manifest.gaps == [(22 * SECOND - zero, 23 * SECOND - zero, "a damaged second")]
+
+
+def gaps(recorded: Recorded, row: ClipRow) -> list[tuple[float, float, str]]:
+    """What the manifest says is missing, in the source's seconds."""
+    clip = recorded.home.clips.ring.read(row.sequence)
+    manifest = read_manifest(clip.manifest or b"", recorded.home.device.public_key())
+    zero = row.start_ns - NOW
+    return [((start + zero) / SECOND, (end + zero) / SECOND, reason) for start, end, reason in manifest.gaps]
+
+
+def without(street: Street, from_s: int, to_s: int, later_s: int = 0) -> Iterator[SourceItem]:
+    """The street, with a gap in it; what follows the gap comes `later_s` later."""
+    told = False
+    for item in street:
+        at_ns = getattr(item, "pts_ns", getattr(item, "time_ns", 0))
+        if at_ns < from_s * SECOND:
+            yield item
+        elif at_ns >= to_s * SECOND:
+            if not told:
+                told = True
+                yield Gap(from_s * SECOND, (to_s + later_s) * SECOND, "the cable was cut")
+            if isinstance(item, EncodedPacket):
+                pts_ns = item.pts_ns + later_s * SECOND
+                yield replace(item, pts_ns=pts_ns, dts_ns=pts_ns)
+            elif isinstance(item, LumaFrame):
+                yield LumaFrame(item.time_ns + later_s * SECOND, item.pixels)
+
+
+def test_a_gap_in_the_pre_roll_is_in_the_manifest(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.record(without(Street(100, [(20, 26), (80, 86)]), 17, 18))
+    first, second = recorded.rows()
+    assert set(range(160, 170)) <= set(recorded.pictures(first)), "the clip begins before the gap"
+    assert gaps(recorded, first) == [(17, 18, "the cable was cut")]
+    assert gaps(recorded, second) == []
+
+
+def test_no_key_frame_for_long_is_a_gap_of_that_length_in_the_manifest(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.record(Street(200, [(110, 150)], gop=100_000))
+    (row,) = recorded.rows()
+    ((start_s, end_s, reason),) = gaps(recorded, row)
+    assert "no key frame" in reason
+    assert start_s == 120
+    assert end_s > 150, "the visit went on, unrecorded"
+
+
+@pytest.mark.parametrize("later_s", [0, 3000])
+def test_what_follows_a_long_pause_is_not_in_the_clip_before_it(tmp_path: Path, later_s: int) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.record(without(Street(160, [(20, 26), (130, 136)]), 25, 100, later_s))
+    first, second = recorded.rows()
+    assert recorded.pictures(first)[-1] == 249
+    assert first.end_ns == NOW + 25 * SECOND
+    assert set(range(1300, 1360)) <= set(recorded.pictures(second))
+    assert gaps(recorded, first) == [(25, 100 + later_s, "the cable was cut")]
+
+
+def test_a_camera_that_loses_every_other_picture_does_not_overflow_a_manifest(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    street = Street(300, [(10, 290)])
+    street.extra = {n: Gap(n * SECOND // 10 - 9, n * SECOND // 10 - 1, "w" * 150) for n in range(1, 3000)}
+    recorded.record(street)
+    first, *_ = recorded.rows()
+    assert first.state == "closed"
+    assert len(gaps(recorded, first)) <= 500
 
 
 def test_a_new_format_in_the_middle_of_a_visit_goes_on_in_a_next_clip(tmp_path: Path) -> None:
