@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agent.core import consent, identity, statements
 from agent.core.audit import check_chain
 from agent.core.encoding import b64u
-from agent.core.errors import Corrupt, Refused
+from agent.core.errors import Corrupt, Refused, Unavailable
 from agent.core.manifest import read_manifest, track_records
 from agent.core.release import Decision
 from agent.core.sealing import header_hash, read_header
 from agent.core.statements import Kind
 from agent.store.clips import ClipStore
 from agent.store.clocks import ClockFolder
-from agent.store.index import Index, describe
+from agent.store.index import ClipRow, Index, describe
 from agent.store.ledger import Ledger
 from agent.store.ring import ClipFile, Ring
 from agent.store.state import device_id
@@ -78,26 +78,40 @@ class Checker:
                     continue  # it is just being begun, or was when power was lost: the next start clears it away
                 yield Finding("R1 a clip begins with a whole preamble", str(e), mendable=False)
                 continue
+            except Unavailable:
+                if self._ring.path(sequence).exists():
+                    raise
+                if row is not None:
+                    known[sequence] = row
+                continue
             in_the_making = sequence == sequences[-1] and (row is None or row.state == "recording")
             yield from self._clip(sequence, clip, in_the_making=in_the_making)
             yield from self._link(sequence, clip, before)
             before = (sequence, b64u(statements.digest(clip.manifest))) if clip.manifest else None
-            if clip.manifest is None:
-                continue
-            try:
-                should = self._index.placed(describe(sequence, clip, self._device.public_key()))
-            except (Corrupt, Refused) as e:
-                yield Finding("R3 the manifest is this device's and fits its clip", str(e), mendable=False)
-                continue
-            if row is None or _facts(row) != _facts(should):
-                text = (
-                    f"clip {sequence}: the index {'lacks it' if row is None else 'says something else than the ring'}"
-                )
-                yield Finding("I1 the index is what the ring says", text, mendable=True)
+            if clip.manifest is not None:
+                yield from self._indexed(sequence, clip, row)
         for sequence, row in known.items():
-            if row.state != "recording":
+            if row.state != "recording" and self._now(sequence) is not None:
                 text = f"clip {sequence} is in the index but not in the ring"
                 yield Finding("I1 the index is what the ring says", text, mendable=True)
+
+    def _indexed(self, sequence: int, clip: ClipFile, row: ClipRow | None) -> Iterator[Finding]:
+        try:
+            should = self._index.placed(describe(sequence, clip, self._device.public_key()))
+        except (Corrupt, Refused) as e:
+            yield Finding("R3 the manifest is this device's and fits its clip", str(e), mendable=False)
+            return
+        if row is None or _facts(row) != _facts(should):
+            row = self._now(sequence)  # reading takes minutes: a clip may have ended or left since
+            if row is None and not self._ring.path(sequence).exists():
+                return
+        if row is None or _facts(row) != _facts(should):
+            text = f"clip {sequence}: the index {'lacks it' if row is None else 'says something else than the ring'}"
+            yield Finding("I1 the index is what the ring says", text, mendable=True)
+
+    def _now(self, sequence: int) -> ClipRow | None:
+        """What the index says of a clip by now; None of one that has left or is leaving."""
+        return None if sequence in self._index.leaving() else self._index.by_sequence(sequence)
 
     def _clip(self, sequence: int, clip: ClipFile, *, in_the_making: bool) -> Iterator[Finding]:
         if read_header(clip.header).sequence != sequence:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import secrets
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,11 +20,12 @@ from agent.core.frame import Track
 from agent.core.manifest import read_manifest
 from agent.core.sealing import ClipKeys, header_hash, open_record, read_header, unwrap_clip_key
 from agent.core.timeline import Span
+from agent.setup import open_state
 from agent.store.check import Checker, repair
 from agent.store.database import connect
 from agent.store.index import describe
 from agent.store.recording import Fragment
-from agent.store.ring import ClipReader, Ring
+from agent.store.ring import ClipFile, ClipReader, Ring
 from agent.store.state import StateDirectory, WriterLock
 from tests.household import NOW, SECOND, Household
 
@@ -299,3 +304,44 @@ def test_a_newest_clip_that_cannot_be_read_does_not_keep_the_next_from_beginning
     after = home.record_clip()
     assert after.sequence == row.sequence + 1
     assert read_header(home.clips.ring.read(after.sequence).header).previous == ""
+
+
+def test_a_lost_device_key_is_said_and_no_other_put_in_its_place(home: Household) -> None:
+    key = home.state.identity / "device.key"
+    key.unlink()
+    command = [sys.executable, "-m", "agent", "--state", str(home.state.root), "check", "--repair"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    assert "device.key cannot be read: No such file or directory; restore it from a copy" in done.stderr
+    with pytest.raises(Unavailable, match="restore it from a copy"):
+        open_state(home.state, NOW, secrets.token_bytes, make_recovery=False)
+    assert not key.exists()
+
+
+class Busy(Ring):
+    """A ring in which something happens while a checker reads its first clip."""
+
+    def __init__(self, home: Household, meanwhile: Callable[[], object]) -> None:
+        super().__init__(home.state.ring)
+        self._meanwhile = meanwhile
+
+    def read(self, sequence: int) -> ClipFile:
+        if sequence == 1:
+            self._meanwhile()
+        return super().read(sequence)
+
+
+def test_a_check_beside_a_running_doorbell_finds_nothing_wrong_in_what_happens_meanwhile(home: Household) -> None:
+    rows = [home.record_clip(NOW + n * 60 * SECOND) for n in range(4)]
+    clip = home.begin_clip(NOW + 600 * SECOND)
+    clip.add_init(Track.VIDEO, b"init")
+
+    def meanwhile() -> None:
+        clip.close([(0, 0)], [], [])
+        home.keeper().delete(rows[2].id, "the owner")
+        home.record_clip(NOW + 700 * SECOND)
+
+    checker = Checker(Busy(home, meanwhile), home.state.clock, home.db, home.device)
+    assert list(checker.findings()) == []
+    home.clips.ring.path(2).unlink()
+    assert findings(home) == ["I1"], "what is gone without having left is still found"
