@@ -31,8 +31,11 @@ class Opened:
 
 
 def open_state(state: StateDirectory, now_ns: int, random: Callable[[int], bytes], *, make_recovery: bool) -> Opened:
-    """Set up what is missing. The caller holds the state directory's lock."""
-    device = state.device_key(random(32))
+    """Set up what is missing. The caller holds the state directory's lock.
+
+    Unavailable where the device key is gone: with another, nothing here is this doorbell's any more.
+    """
+    device = state.device_key(None if state.database.exists() else random(32))
     db = connect(state.database)
     ledger = Ledger(db)
     code = None

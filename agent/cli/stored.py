@@ -16,7 +16,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from agent.adapters.clock import utc_ns
 from agent.cli.names import Group
 from agent.cli.output import Options, options, report
 from agent.cli.tables import clip_table, counted, local_time, size
@@ -25,7 +24,6 @@ from agent.core.encoding import parse_time
 from agent.core.errors import Corrupt
 from agent.core.timeline import Span
 from agent.disclosure.clip_summary import summary
-from agent.setup import open_state
 from agent.store.check import Checker, Finding, repair
 from agent.store.clips import ClipStore
 from agent.store.database import connect
@@ -100,10 +98,9 @@ def check(context: click.Context, mend: bool) -> None:
 
 def _repair(state: StateDirectory) -> list[str]:
     with WriterLock(state, "check --repair"):
-        opened = open_state(state, utc_ns(), bytes, make_recovery=False)
-        store = ClipStore(Ring(state.ring), opened.db, opened.device)
-        with contextlib.closing(opened.db), reading_progress() as progress:
-            return repair(store, opened.device, progress)
+        device = state.device_key()
+        with contextlib.closing(connect(state.database)) as db, reading_progress() as progress:
+            return repair(ClipStore(Ring(state.ring), db, device), device, progress)
 
 
 @contextlib.contextmanager

@@ -47,7 +47,7 @@ class StateDirectory:
         try:
             seed = path.read_bytes()
         except OSError as e:
-            raise Unavailable(f"the doorbell's key {path} cannot be read: {e.strerror}") from e
+            raise Unavailable(f"the doorbell's key {path} cannot be read: {e.strerror}; restore it from a copy") from e
         if len(seed) != 32:
             raise Corrupt(f"{path} is not a device key: it has {len(seed)} bytes instead of 32; restore it from a copy")
         return Ed25519PrivateKey.from_private_bytes(seed)
