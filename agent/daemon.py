@@ -28,6 +28,7 @@ from agent.broker_talk import BrokerTalk, broker_address, uplink
 from agent.config import Config
 from agent.core import home_assistant, identity
 from agent.core.area import cell_of
+from agent.core.audit import Details
 from agent.core.encoding import format_time, from_b64u
 from agent.core.errors import BadInput, Corrupt, DoorwardError, Refused, Unavailable
 from agent.core.owner_api import Trouble
@@ -155,7 +156,7 @@ class Doorbell:
             await self._run_parts(opened, ready)
 
     async def _run_parts(self, opened: Opened, ready: Callable[[Running], None]) -> None:
-        self._note("started")
+        self._note("started", {"version": __version__})
         newcomers = Newcomers(self._ledger, opened.device, self.time.now, lambda: self.bulletin.tell("status"))
         server = OwnerServer(self.doorkeeper, newcomers, self.desk, self.preferences, self._paired)
         origin = await self._serve_page(server)
@@ -196,7 +197,7 @@ class Doorbell:
             self._sending.close()
             await server.stop()
             self._timekeeper.close()
-            self._note("stopped")
+            self._note("stopped", {"version": __version__})
 
     async def _serve_page(self, server: OwnerServer) -> str:
         """Where the owner opens the page."""
@@ -209,9 +210,9 @@ class Doorbell:
         server.show_steps(self._secure.steps(port))
         return self._secure.origin(port)
 
-    def _note(self, what: str) -> None:
+    def _note(self, what: str, details: Details) -> None:
         try:
-            self._ledger.note(self.time.now(), what, {"version": __version__})
+            self._ledger.note(self.time.now(), what, details)
         except Unavailable as e:  # a full disk must not keep the owner from the page that can make room
             log.error("the log entry '%s' could not be kept: %s", what, e)
 
@@ -283,7 +284,7 @@ class Doorbell:
         return pairing_link(self._ledger, self._device, origin, self.time.now(), secret)
 
     def _time_moved(self, from_ns: int, to_ns: int) -> None:
-        self._ledger.note(to_ns, "clock-set", {"from": format_time(from_ns), "to": format_time(to_ns)})
+        self._note("clock-set", {"from": format_time(from_ns), "to": format_time(to_ns)})
 
     def _time_known(self) -> None:
         log.info("the time is known")
