@@ -62,6 +62,10 @@ class LiveClock:
         shown = dts if pts is None else pts
         # A decoding time that libav had to guess may lie behind the time of showing; the camera meant the latter.
         raw = min(dts, shown)
+        # After its clock was set forward, libav gives a picture the decoding time of one from before: no camera holds
+        # one back for so long.
+        if self._ns(shown - raw) > _JUMP_NS:
+            shown = raw
         if self._shift is None:
             self._shift = max(self._ticks(self.arrived_ns), self._ticks(self.end_ns)) - raw
             self._window_begins_ns = self.arrived_ns

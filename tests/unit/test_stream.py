@@ -197,6 +197,19 @@ def test_a_clock_set_anew_is_anchored_anew(by_ticks: int) -> None:
     assert jumps == [50]
 
 
+@pytest.mark.parametrize("by_s", [3, 3600])
+def test_a_clock_set_forward_while_pictures_are_reordered_does_not_run_ahead(by_s: int) -> None:
+    """libav takes decoding times from the last few of showing: for some packets they are the ones before the step."""
+    stamps = LiveClock(TRACK, None, 0)
+    for n in range(100):
+        shown, decoded = (3600 * (m + 2) + (90_000 * by_s if m >= 50 else 0) for m in (n, n - 2))
+        stamps.arrived_ns = START_NS + n * FRAME_NS
+        times = stamps.stamp(shown, decoded, 3600)
+        assert times.pts_ns - stamps.arrived_ns < SECOND
+    assert stamps.take_jump()
+    assert stamps.end_ns - stamps.arrived_ns < SECOND, "where the next connection begins"
+
+
 def test_a_clock_far_too_slow_is_anchored_anew() -> None:
     stamps = LiveClock(TRACK, None, 0)
     jumps = 0
