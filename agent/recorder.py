@@ -229,8 +229,9 @@ class Recorder:
     def _observe(self, frame: LumaFrame) -> None:
         if frame.time_ns < self._passed_ns:
             return  # taken before the source was lost, delivered after
-        if self._detector is None:
-            height, width = frame.pixels.shape
+        height, width = frame.pixels.shape
+        # Where pictures are reordered, the last of another size are decoded after the new format was told.
+        if self._detector is None or self._detector.shape != (height, width):
             self._detector = MotionDetector((height, width), self._settings.motion)
         self._moment_ns = frame.time_ns
         motion = self._detector.observe(frame)

@@ -104,6 +104,11 @@ class MotionDetector:
         self._figures = Figures()
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the frames."""
+        return self._shape
+
+    @property
     def changes(self) -> Changes | None:
         """What the last frame differed in, for the explain view; None with nothing to compare."""
         return self._changes

@@ -21,6 +21,7 @@ from agent.core import h264
 from agent.core.errors import BadInput
 from agent.core.frame import EncodedPacket, Gap, LumaFrame, VideoFormat
 from tests.films import SECOND, FilmKind, cut, decoded, demuxed, film_bytes, make_film
+from tests.street import Recorded
 from tests.unit.test_replay import formats_of, gaps_of, lumas_of, packets_of, repacked
 
 MPEG2 = FilmKind(codec="mpeg2video", size=(128, 96), pictures=25, time_base=Fraction(1, 25))
@@ -172,6 +173,15 @@ def test_a_change_of_size_in_mid_stream_is_a_new_format(tmp_path: Path) -> None:
         film.write_bytes(init + b"".join(fragments))
         assert len(decoded(film)) == 30
     assert {luma.pixels.shape for luma in lumas_of(items)} == {(48, 64), (96, 128)}
+
+
+@pytest.mark.parametrize("container", ["h264", "mpegts"])
+def test_a_change_of_shape_where_pictures_are_reordered_is_recorded(tmp_path: Path, container: str) -> None:
+    parts = [FilmKind(size=size, pictures=60, b_frames=2) for size in ((320, 240), (320, 180))]
+    path = tmp_path / "a.film"
+    films = [make_film(tmp_path / f"{n}", kind, container) for n, kind in enumerate(parts)]
+    path.write_bytes(b"".join(film.read_bytes() for film in films))
+    assert Recorded(tmp_path / "state").record(ReplaySource([path])).packets >= 118
 
 
 def test_a_change_the_container_announces_is_a_new_format(tmp_path: Path) -> None:
