@@ -7,7 +7,6 @@ them. It has no keys: what it reads is sealed already. The ring is the truth; th
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -34,6 +33,7 @@ from agent.store.durable import sync_directory
 
 _RECORD_MAGIC = b"DWRC"
 _CLIPS_A_DIRECTORY = 1000
+_LOOK_BYTES = 1024 * 1024
 _PROBE = bytes(64 * 1024)
 _PROBE_BYTES = 4 * 1024 * 1024  # less would only let the next clip fail at once
 _HEADER_AT = len(CLIP_MAGIC) + U32.size
@@ -55,7 +55,10 @@ class StoredRecord:
 
 @dataclass(slots=True)
 class ClipFile:
-    """What a clip file holds up to its first damaged byte (`good_bytes`); `file_bytes` is how long it is."""
+    """What a clip file holds up to its first damaged byte (`good_bytes`); `file_bytes` is how long it is.
+
+    `unread`: there the disk failed, which it may not do another time.
+    """
 
     path: Path
     header: bytes
@@ -65,6 +68,7 @@ class ClipFile:
     good_bytes: int = 0
     file_bytes: int = 0
     counts: dict[Track, int] = field(default_factory=dict)
+    unread: bool = False
 
     @property
     def damaged(self) -> bool:
@@ -180,7 +184,7 @@ class Ring:
 
         A clip that has its manifest is returned as it is, its records' bodies unread. Corrupt if the preamble is
         unusable (power was lost before the first record: there is nothing to keep). A clip with whole frames behind
-        damaged ones is no torn tail: it is returned without a manifest, and nothing is cut off.
+        damaged ones, or in a bad sector, is no torn tail: it is returned without a manifest, and nothing is cut off.
         """
         clip = self.layout(sequence)
         if clip.manifest is not None:
@@ -198,45 +202,70 @@ class Ring:
         return self.read(sequence)
 
     def holds_frames(self, sequence: int) -> bool:
-        """Whether anything in the file looks like a record or a manifest, whatever became of its beginning."""
+        """Whether anything in the file looks like a record or a manifest, or cannot be read, whatever became of its
+        beginning."""
         path = self.path(sequence)
-        if path.stat().st_size == 0:
-            return False
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return data.find(_RECORD_MAGIC) >= 0 or data.find(MANIFEST_MAGIC) >= 0
+        try:
+            with ClipReader(path) as reader:
+                return any(True for _ in _places(reader, (_RECORD_MAGIC, MANIFEST_MAGIC), 0, path.stat().st_size))
+        except OSError:
+            return True
 
     def damaged_within(self, clip: ClipFile) -> bool:
-        """Whether a whole frame lies behind the first damaged byte: what was cut off in writing has none there."""
+        """Whether a whole frame lies behind the first damaged byte, or something that the disk cannot read: what was
+        cut off in writing has none there."""
         if not clip.damaged:
             return False
         names = (_RECORD_MAGIC + header_hash(clip.header), MANIFEST_MAGIC)
-        with open(clip.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            at = clip.good_bytes
-            while (at := min((n for n in (data.find(name, at + 1) for name in names) if n > 0), default=0)) > 0:
-                if _whole_frame_at(data, at):
-                    return True
-        return False
+        try:
+            with ClipReader(clip.path) as reader:
+                places = _places(reader, names, clip.good_bytes + 1, clip.file_bytes)
+                return clip.unread or any(_whole_frame_at(reader, at, clip.file_bytes) for at in places)
+        except OSError:
+            return True
 
 
-def _whole_frame_at(data: mmap.mmap, at: int) -> bool:
-    if data[at : at + 4] == MANIFEST_MAGIC:
-        length = 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+def _places(reader: ClipReader, names: tuple[bytes, ...], start: int, end: int) -> Iterator[int]:
+    """Where one of `names` stands between two offsets. Not through mmap: a bad sector would end the process."""
+    overlap = max(map(len, names)) - 1
+    for at in range(start, end, _LOOK_BYTES):
+        data = reader.read(at, min(_LOOK_BYTES + overlap, end - at))
+        for name in names:
+            found = data.find(name)
+            while found >= 0:
+                yield at + found
+                found = data.find(name, found + 1)
+
+
+def _whole_frame_at(reader: ClipReader, at: int, end: int) -> bool:
+    head = reader.read(at, min(RECORD_HEADER_BYTES, end - at))
+    if head.startswith(MANIFEST_MAGIC):
+        length = 8 + int.from_bytes(head[4:8], "big")
     else:
         try:
-            length = parse_record(data[at : at + RECORD_HEADER_BYTES]).total_bytes
+            length = parse_record(head).total_bytes
         except Corrupt:
             return False  # the name of a frame, and no frame behind it
-    end = at + length
-    return end + 4 <= len(data) and data[end : end + 4] == U32.pack(zlib.crc32(data[at:end]))
+    if at + length + U32.size > end:
+        return False
+    frame = reader.read(at, length + U32.size)
+    return frame[length:] == U32.pack(zlib.crc32(frame[:length]))
 
 
 def _read_clip(path: Path, *, with_digests: bool) -> ClipFile:
     with ClipReader(path) as reader:
         size = path.stat().st_size
-        clip = _read_preamble(path, reader, size)
+        try:
+            clip = _read_preamble(path, reader, size)
+        except OSError as e:
+            raise Corrupt(f"the beginning of {path} cannot be read: {e.strerror}") from e
         hh = header_hash(clip.header)
         while clip.good_bytes < size and clip.manifest is None and len(clip.records) <= RECORDS_LIMIT:
-            if not _read_frame(clip, reader, hh, with_digests=with_digests):
+            try:
+                if not _read_frame(clip, reader, hh, with_digests=with_digests):
+                    break
+            except OSError:
+                clip.unread = True
                 break
     return clip
 

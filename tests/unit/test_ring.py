@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import resource
 import secrets
 import sqlite3
@@ -345,3 +347,40 @@ def test_a_check_beside_a_running_doorbell_finds_nothing_wrong_in_what_happens_m
     assert list(checker.findings()) == []
     home.clips.ring.path(2).unlink()
     assert findings(home) == ["I1"], "what is gone without having left is still found"
+
+
+def bad_sector(monkeypatch: pytest.MonkeyPatch, from_byte: int) -> None:
+    """Nothing can be read from there on, in any clip."""
+    real = os.pread
+
+    def pread(handle: int, length: int, offset: int) -> bytes:
+        if offset + length > from_byte and os.readlink(f"/proc/self/fd/{handle}").endswith(".clip"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(handle, length, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+
+
+@pytest.mark.parametrize("from_byte", [0, 9000])
+def test_a_bad_sector_in_the_newest_clip_keeps_the_doorbell_neither_from_starting_nor_recording(
+    home: Household, monkeypatch: pytest.MonkeyPatch, from_byte: int
+) -> None:
+    clip = home.begin_clip()
+    for n in range(5):
+        clip.add(Track.VIDEO, Fragment(b"x" * 4000, True, n * SECOND, SECOND))
+    clip.abandon()
+    path = home.clips.ring.path(1)
+    before = path.read_bytes()
+    bad_sector(monkeypatch, from_byte)
+    assert len(home.clips.recover().unreadable) == 1
+    assert findings(home) == ["R7" if from_byte else "R1"]
+    after = home.begin_clip(NOW + 60 * SECOND)
+    after.add(Track.VIDEO, Fragment(b"x", True, 0, SECOND))
+    after.close([(0, 0)], [], [])
+    monkeypatch.undo()
+    assert path.read_bytes() == before, "what cannot be read now may be read another time"
+    repair(home.clips, home.device)
+    row = home.clips.index.by_sequence(1)
+    assert row is not None
+    assert (row.state, row.records) == ("cut", 5)
+    assert findings(home) == []
