@@ -88,7 +88,7 @@ class ClipStore:
         """Of the clip before; "" where it has left or cannot be read: that must not keep the next from beginning."""
         try:
             manifest = self.ring.layout(sequence).manifest if sequence else None
-        except (OSError, Unavailable, Corrupt) as e:
+        except (Unavailable, Corrupt) as e:
             if self.ring.path(sequence).exists():
                 log.warning("the next clip will not name the one before it, which cannot be read: %s", e)
             manifest = None

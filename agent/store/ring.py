@@ -208,7 +208,7 @@ class Ring:
         try:
             with ClipReader(path) as reader:
                 return any(True for _ in _places(reader, (_RECORD_MAGIC, MANIFEST_MAGIC), 0, path.stat().st_size))
-        except OSError:
+        except Unavailable:
             return True
 
     def damaged_within(self, clip: ClipFile) -> bool:
@@ -221,7 +221,7 @@ class Ring:
             with ClipReader(clip.path) as reader:
                 places = _places(reader, names, clip.good_bytes + 1, clip.file_bytes)
                 return clip.unread or any(_whole_frame_at(reader, at, clip.file_bytes) for at in places)
-        except OSError:
+        except Unavailable:
             return True
 
 
@@ -257,14 +257,14 @@ def _read_clip(path: Path, *, with_digests: bool) -> ClipFile:
         size = path.stat().st_size
         try:
             clip = _read_preamble(path, reader, size)
-        except OSError as e:
-            raise Corrupt(f"the beginning of {path} cannot be read: {e.strerror}") from e
+        except Unavailable as e:
+            raise Corrupt(f"the beginning of {path}: {e}") from e
         hh = header_hash(clip.header)
         while clip.good_bytes < size and clip.manifest is None and len(clip.records) <= RECORDS_LIMIT:
             try:
                 if not _read_frame(clip, reader, hh, with_digests=with_digests):
                     break
-            except OSError:
+            except Unavailable:
                 clip.unread = True
                 break
     return clip
