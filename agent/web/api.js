@@ -18,6 +18,7 @@ import * as statements from "./statements.js";
 
 const FIRST_WAIT_MS = 500;
 const LAST_WAIT_MS = 15_000;
+const ANSWER_MS = 30_000; // a call that changes something: nobody waits longer before a button
 const SILENCE_MS = 45_000; // the doorbell says something every 15 s
 
 const problem = atLeast({ error: atLeast({ reason: anyText, text: anyText }) });
@@ -40,7 +41,7 @@ async function exchange(path, init) {
   try {
     response = await fetch(path, { cache: "no-store", redirect: "error", ...init });
   } catch (error) {
-    if (error instanceof TypeError) {
+    if (error instanceof TypeError || (error instanceof DOMException && error.name === "TimeoutError")) {
       throw new Unavailable("the doorbell does not answer; is this phone in your home network?");
     }
     throw error;
@@ -161,7 +162,8 @@ export class Session {
    */
   async post(path, body, reader) {
     const headers = { "Content-Type": "application/json" };
-    return answer(await this.#send(path, { method: "POST", headers, body: JSON.stringify(body) }), path, reader);
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    return answer(await this.#send(path, { method: "POST", headers, body: JSON.stringify(body), signal }), path, reader);
   }
 
   /**

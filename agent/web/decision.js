@@ -2,7 +2,7 @@
  * The owner's answer: which records of which clips, signed by this phone, and their keys sealed to the requester.
  * Only opened clips go in, so what is signed is what could be seen. Source: docs/spec/decision.md.
  */
-import { b64u, formatTime, fromB64u, join, keyId, now, NS_PER_S, utf8 } from "./encoding.js";
+import { b64u, formatTime, fromB64u, join, keyId, NS_PER_S, utf8 } from "./encoding.js";
 import { Refused } from "./errors.js";
 import { isKey, range } from "./clip.js";
 import * as hpke from "./hpke.js";
@@ -85,10 +85,11 @@ async function sharedClip({ clip, first, last, sound }) {
  * @param {import("./keystore.js").Doorbell} doorbell
  * @param {Choice[]} choices
  * @param {number} undoS how long the yes can be taken back
+ * @param {number} nowMs the doorbell's clock, which judges it: a phone's may be off by hours
  * @returns {Promise<{decision: string, releases: string[]}>}
  */
-export async function decide(asked, doorbell, choices, undoS) {
-  const issued = now();
+export async function decide(asked, doorbell, choices, undoS, nowMs) {
+  const issued = BigInt(Math.round(nowMs)) * 1_000_000n;
   const payload = {
     request: asked.hash,
     device: doorbell.id,

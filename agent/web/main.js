@@ -97,6 +97,7 @@ function showShell(app) {
 async function route(app) {
   const turn = ++routing;
   seeRequests();
+  document.querySelector("dialog")?.close(); // what it asks belongs to the screen that is being left
   const [, view = "", id = ""] = location.hash.split("/");
   const make = VIEWS[view] ?? VIEWS.clips;
   for (const link of document.querySelectorAll("nav a")) {

@@ -556,7 +556,7 @@ def test_a_decision_releases_exactly_what_it_names(bench: Bench, sealed: SealedC
         OPEN
         + """
         const asked = await request.checkRequest(...it.sent);
-        return decision.decide(asked, session.doorbell, [{ clip: opened, first: 3, last: 5 }], 30);
+        return decision.decide(asked, session.doorbell, [{ clip: opened, first: 3, last: 5 }], 30, Date.now());
         """,
         sealed.served() | {"sent": sent},
     )
@@ -585,7 +585,7 @@ def test_a_no_names_no_clip(bench: Bench, device: Ed25519PrivateKey) -> None:
     found = bench.run(
         """
         const asked = await request.checkRequest(...it.sent);
-        return decision.decide(asked, { ...it.device, keys: window.keys }, [], 30);
+        return decision.decide(asked, { ...it.device, keys: window.keys }, [], 30, Date.now());
         """,
         {"sent": Asker().sent(), "device": {"id": kid(key), "key": b64u(key)}},
     )

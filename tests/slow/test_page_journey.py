@@ -321,7 +321,7 @@ def test_stopping_what_is_left(tmp_path: Path, film: Path, browser: Browser) -> 
         page.get_by_label("Include this clip").first.check()
         page.get_by_role("button", name="Share 1 clip…").click()
         dialog = page.get_by_role("dialog")
-        expect(dialog).to_contain_text("You have not played one of these clips yet.")
+        expect(dialog).to_contain_text("You have not played this clip yet.")
         dialog.get_by_role("button", name="Share", exact=True).click()
         expect(page.get_by_role("heading", name="Being sent")).to_be_visible()
         phone.picture("11-sending")

@@ -3,10 +3,12 @@
  * so that what is signed is what this phone has seen. Only the button here answers.
  */
 import { button, facts, h, trouble } from "../dom.js";
-import { words } from "../errors.js";
+import { Unavailable, words } from "../errors.js";
 import { decide } from "../decision.js";
 import { requestRow } from "../messages.js";
 import { clockExact, count, day, duration, grouped } from "../words.js";
+
+const DOUBLE_TAP_MS = 600;
 
 /** @typedef {import("../main.js").App} App */
 /** @typedef {import("../messages.js").RequestDetail} RequestDetail */
@@ -20,28 +22,20 @@ import { clockExact, count, day, duration, grouped } from "../words.js";
  */
 export function confirmShare(app, detail, checked, offers) {
   const choices = offers.flatMap((offer) => offer.choice ?? []);
-  const problems = h("div");
   const progress = h("progress", { max: 1, value: 0, "aria-label": "Checking the video" });
   const checking = h("div", {}, h("p", { class: "quiet" }, "Checking every second of it on this phone…"), progress);
-  const yes = button(
-    { class: "primary", "aria-disabled": "true" },
-    "Share",
-    async () => {
-      await answer(app, detail, checked, choices);
-      dialog.close();
-    },
-    (error) => problems.replaceChildren(trouble(words(error))),
-  );
   const total = offers.reduce((sum, offer) => sum + lengthS(offer), 0);
   const unwatched = offers.filter((offer) => !offer.watched).length;
+  const heard = choices.filter(({ sound }) => sound).length;
   const stop = new AbortController();
-  const dialog = open(
+  const send = () => answer(app, detail, checked, choices);
+  const { dialog, allow } = ask("Share", "Go back", send, [
     h("h2", {}, `Share ${count(choices.length, "clip")}, ${duration(total)} in all?`),
-    h("ul", { class: "plain" }, ...offers.map(exactSeconds)),
+    h("ul", { class: "plain" }, ...offers.map((offer) => exactSeconds(offer, heard > 0))),
     facts(
       ["To", checked.said.requester.agency],
       ["Locked to key", h("span", { class: "kid" }, grouped(checked.keyId))],
-      ["Sound", soundWords(choices)],
+      ["Sound", heard === 0 ? "left out" : heard === choices.length ? "put in" : "put in where it says so above"],
       ["They may fetch it", "for 7 days"],
       ["You can take it back", `for ${duration(app.status.undo_s)} after this, and stop what is left after that`],
     ),
@@ -49,24 +43,17 @@ export function confirmShare(app, detail, checked, offers) {
       h(
         "p",
         { class: "note" },
-        unwatched === 1
-          ? "You have not played one of these clips yet."
-          : `You have not played ${unwatched} of these clips yet.`,
+        choices.length === 1
+          ? "You have not played this clip yet."
+          : `You have not played ${unwatched === 1 ? "one" : unwatched} of these clips yet.`,
       ),
     checking,
-    problems,
-    h(
-      "div",
-      { class: "buttons equal" },
-      h("button", { type: "button", onclick: () => dialog.close() }, "Go back"),
-      yes,
-    ),
-  );
+  ]);
   dialog.addEventListener("close", () => stop.abort());
   checkAll(choices, progress, stop.signal)
     .then(() => {
       checking.replaceChildren(h("p", { class: "good" }, "✓ Every second was opened and checked on this phone."));
-      yes.setAttribute("aria-disabled", "false");
+      allow();
     })
     .catch((error) => {
       if (!stop.signal.aborted) checking.replaceChildren(trouble(words(error)));
@@ -79,30 +66,14 @@ export function confirmShare(app, detail, checked, offers) {
  * @param {CheckedRequest} checked
  */
 export function confirmDecline(app, detail, checked) {
-  const problems = h("div");
-  const dialog = open(
+  ask("Share nothing", "Go back", () => answer(app, detail, checked, []), [
     h("h2", {}, "Share nothing?"),
     h(
       "p",
       {},
       "This answers the request for good. They are not told: to them it looks as if there were no video, or nobody home.",
     ),
-    problems,
-    h(
-      "div",
-      { class: "buttons equal" },
-      h("button", { type: "button", onclick: () => dialog.close() }, "Go back"),
-      button(
-        { class: "primary" },
-        "Share nothing",
-        async () => {
-          await answer(app, detail, checked, []);
-          dialog.close();
-        },
-        (error) => problems.replaceChildren(trouble(words(error))),
-      ),
-    ),
-  );
+  ]).allow();
 }
 
 /**
@@ -111,8 +82,7 @@ export function confirmDecline(app, detail, checked) {
  * @param {() => Promise<void>} act
  */
 export function confirmDelete(held, act) {
-  const problems = h("div");
-  const dialog = open(
+  ask("Delete", "Keep it", act, [
     h("h2", {}, "Delete this clip?"),
     h(
       "p",
@@ -121,46 +91,49 @@ export function confirmDelete(held, act) {
         ? "Somebody asked for this clip and waits for your answer. Once it is deleted, you cannot share it any more. They are not told."
         : "It goes for good. Nobody can bring it back, not even with the recovery code.",
     ),
-    problems,
-    h(
-      "p",
-      { class: "buttons" },
-      h("button", { type: "button", onclick: () => dialog.close() }, "Keep it"),
-      button(
-        { class: "primary" },
-        "Delete",
-        async () => {
-          await act();
-          dialog.close();
-        },
-        (error) => problems.replaceChildren(trouble(words(error))),
-      ),
-    ),
-  );
+  ]).allow();
 }
 
 /**
- * @param {...import("../dom.js").Child} children
- * @returns {HTMLDialogElement}
+ * A question with two ways out. Once the act is on its way there is no going back: that would look like taking it back.
+ * The second tap of a double tap, meant for what opened this, does not act.
+ * @param {string} go
+ * @param {string} stay
+ * @param {() => Promise<void>} act
+ * @param {import("../dom.js").Child[]} content its heading first
+ * @returns {{dialog: HTMLDialogElement, allow: () => void}} nothing can be done before `allow`
  */
-function open(...children) {
-  const dialog = h("dialog", {}, ...children);
+function ask(go, stay, act, content) {
+  const said = h("div", { role: "status" });
+  const leave = h("button", { type: "button", onclick: () => dialog.close() }, stay);
+  const yes = button(
+    { class: "primary", "aria-disabled": "true" },
+    go,
+    async () => {
+      leave.disabled = true;
+      said.replaceChildren(h("p", { class: "quiet" }, "Telling the doorbell…"));
+      try {
+        await act();
+        dialog.close();
+      } finally {
+        leave.disabled = false;
+      }
+    },
+    (error) => {
+      const lost = error instanceof Unavailable ? " It may have heard you all the same: this page shows it once it answers." : "";
+      said.replaceChildren(trouble(words(error) + lost));
+    },
+  );
+  const dialog = h("dialog", { "aria-labelledby": "asks" }, ...content, said, h("div", { class: "buttons equal" }, leave, yes));
   const heading = dialog.querySelector("h2");
-  heading?.setAttribute("id", "dialog-title");
-  heading?.setAttribute("tabindex", "-1");
-  heading?.setAttribute("autofocus", "");
-  dialog.setAttribute("aria-labelledby", "dialog-title");
+  for (const [name, value] of [["id", "asks"], ["tabindex", "-1"], ["autofocus", ""]]) heading?.setAttribute(name, value);
+  dialog.addEventListener("cancel", (event) => leave.disabled && event.preventDefault());
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
-  return dialog;
-}
-
-/** @param {import("../decision.js").Choice[]} choices */
-function soundWords(choices) {
-  const heard = choices.filter(({ sound }) => sound).length;
-  if (heard === 0) return "left out";
-  return heard === choices.length ? "put in" : `put in for ${heard} of ${choices.length} clips`;
+  const soonest = performance.now() + DOUBLE_TAP_MS;
+  const allow = () => void setTimeout(() => yes.setAttribute("aria-disabled", "false"), soonest - performance.now());
+  return { dialog, allow };
 }
 
 /** @param {import("./offer.js").Offer} offer */
@@ -169,14 +142,18 @@ function lengthS(offer) {
   return Number(to - from) / 1e9;
 }
 
-/** @param {import("./offer.js").Offer} offer */
-function exactSeconds(offer) {
+/**
+ * @param {import("./offer.js").Offer} offer
+ * @param {boolean} sound whether to say if its sound is put in
+ */
+function exactSeconds(offer, sound) {
   const [from, to] = offer.spanNs;
   return h(
     "li",
     {},
     h("strong", {}, `${clockExact(from)} – ${clockExact(to)}`),
     ` (${duration(lengthS(offer))}), ${day(from)}`,
+    sound && (offer.choice?.sound ? ", with its sound" : ", without sound"),
   );
 }
 
@@ -209,7 +186,7 @@ async function checkAll(choices, progress, signal) {
  * @param {import("../decision.js").Choice[]} choices
  */
 async function answer(app, detail, checked, choices) {
-  const made = await decide(checked, app.session.doorbell, choices, app.status.undo_s);
+  const made = await decide(checked, app.session.doorbell, choices, app.status.undo_s, app.nowMs());
   await app.session.post(`/api/requests/${detail.row.id}/decision`, made, requestRow);
   await app.reload();
 }

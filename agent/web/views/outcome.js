@@ -111,12 +111,12 @@ function plain(title, text) {
 }
 
 /** @param {Scene} scene */
-function agreed({ app, detail, act, signal }) {
+function agreed({ app, detail, act, signal, checked }) {
   const until = Number(parseTime(detail.row.undo_until ?? detail.row.received) / 1_000_000n);
   const whole = Math.max((until - app.nowMs()) / 1000, app.status.undo_s, 1);
   const seconds = h("strong", { class: "seconds" });
   const ring = h("progress", { class: "countdown", max: whole, "aria-hidden": "true" });
-  const text = h("p", { role: "timer" }, "Sending begins in ", seconds, ".");
+  const text = h("p", { role: "timer" }, `Sending to ${checked.said.requester.agency} begins in `, seconds, ".");
   const safe = h("p", { class: "good" }, "Nothing has left your home yet.");
   let spoken = Infinity;
   const tick = () => {
@@ -234,7 +234,8 @@ async function whatWasShared(app, detail, checked, statement) {
     return trouble(`The decision kept by the doorbell does not check out: ${error.message}`);
   }
   if (decision.answer === "decline") return null;
-  const items = await Promise.all(decision.clips.map((clip) => sharedSeconds(app, detail, clip)));
+  const heard = decision.clips.filter(({ tracks }) => tracks.length > 1).length;
+  const items = await Promise.all(decision.clips.map((clip) => sharedSeconds(app, detail, clip, heard > 0)));
   return h(
     "div",
     {},
@@ -242,7 +243,7 @@ async function whatWasShared(app, detail, checked, statement) {
     h("ul", { class: "plain" }, ...items),
     facts(
       ["Decided", moment(decision.issued)],
-      ["Sound", decision.clips.some(({ tracks }) => tracks.length > 1) ? "included" : "left out"],
+      ["Sound", heard === 0 ? "left out" : heard === decision.clips.length ? "included" : "included where it says so above"],
       ["Locked to key", h("span", { class: "kid" }, grouped(decision.key))],
     ),
   );
@@ -253,8 +254,9 @@ async function whatWasShared(app, detail, checked, statement) {
  * @param {App} app
  * @param {RequestDetail} detail
  * @param {import("../decision.js").Decision["clips"][number]} shared
+ * @param {boolean} sound whether to say if its sound is in it
  */
-async function sharedSeconds(app, detail, shared) {
+async function sharedSeconds(app, detail, shared, sound) {
   const video = shared.tracks.find(({ track }) => track === "video");
   const summary = detail.clips.find(({ id }) => id === shared.clip);
   if (!summary || !video) return h("li", {}, "A clip that has since been deleted here");
@@ -269,5 +271,6 @@ async function sharedSeconds(app, detail, shared) {
     {},
     h("strong", {}, `${clockExact(from)} – ${clockExact(to)}`),
     ` (${duration(Number(to - from) / 1e9)}), ${day(from)}`,
+    sound && (shared.tracks.length > 1 ? ", with its sound" : ", without sound"),
   );
 }

@@ -36,7 +36,7 @@ export async function reviewView(app, detail, checked) {
   const relabel = () => {
     const chosen = offers.filter((offer) => offer.choice);
     share.textContent = chosen.length > 0 ? `Share ${count(chosen.length, "clip")}…` : "Share clips…";
-    hint.textContent = "";
+    if (chosen.length > 0) hint.textContent = ""; // clips that open meanwhile say nothing about it
   };
   relabel();
   share.addEventListener("click", () => {
@@ -85,10 +85,7 @@ export async function reviewView(app, detail, checked) {
     meaning(checked),
     h("div", { class: "bar", role: "group", "aria-label": "Your answer" }, hint, decline, share),
   );
-  const close = () => {
-    offers.forEach((offer) => offer.close());
-    document.querySelector("dialog")?.close(); // the request has moved on: there is nothing left to confirm
-  };
+  const close = () => offers.forEach((offer) => offer.close());
   return { node, title: said.requester.agency, close, refresh: undefined };
 }
 
