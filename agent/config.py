@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import msgspec
 from msgspec import Meta
 
-from agent.core.errors import BadInput
+from agent.core.errors import BadInput, Unavailable
 from agent.core.mask import MAX_CORNERS, MAX_MASKS, MIN_CORNERS, Mask
 
 
@@ -205,14 +205,18 @@ def read_config(path: Path) -> Config:
 
 
 def read_text(path: Path) -> str:
-    """The file as it is, line ends and all, but for the mark some editors put before UTF-8. BadInput where it cannot be
-    read."""
+    """The file as it is, line ends and all, but for the mark some editors put before UTF-8.
+
+    Unavailable where it is another user's, BadInput where it cannot be read.
+    """
     try:
         return path.read_bytes().decode("utf-8-sig")
+    except PermissionError as e:
+        raise Unavailable(f"the settings in {path} are not yours to read; put 'sudo' before the command") from e
     except OSError as e:
-        raise BadInput(f"the configuration {path} cannot be read: {e.strerror}; check the path after --config") from e
+        raise BadInput(f"the settings in {path} cannot be read: {e.strerror}; check the path after --config") from e
     except UnicodeDecodeError as e:
-        raise BadInput(f"the configuration {path} cannot be read: it is not text in UTF-8") from e
+        raise BadInput(f"{path} holds no settings: it is not text in UTF-8; name another file after --config") from e
 
 
 def parse_config(path: Path, text: str) -> Config:

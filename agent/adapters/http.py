@@ -189,6 +189,11 @@ class OwnerServer:
                     f"http.host names {host}, which is no address of this machine; "
                     'put "127.0.0.1" there, or "0.0.0.0" for everybody in the home\'s network'
                 ) from e
+            if e.errno == errno.EACCES:
+                raise Unavailable(
+                    f"the owner's page cannot be served at port {port}: those below 1024 are root's; choose another in "
+                    "the settings (http.port, http.https_port)"
+                ) from e
             raise Unavailable(
                 f"port {port} on {host} is not free for the owner's page ({os.strerror(e.errno or 0)}); "
                 "stop what uses it, or choose another in the settings (http.port, http.https_port)"

@@ -68,7 +68,10 @@ class _Commands(Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="doorward")
 @click.option(
-    "--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help=f"The settings ({DEFAULT_CONFIG})."
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
+    help=f"The settings ({DEFAULT_CONFIG}).",
 )
 @click.option(
     "--state",

@@ -41,7 +41,7 @@ def init(context: click.Context, name: str, path: Path) -> None:
 
     def human(console: Console) -> None:
         console.print(f"The key is in {escape(str(path))}; keep that file secret.")
-        console.print(f'Make this known to homeowners, for their configuration:\n\n  directory_key = "{made.public}"')
+        console.print(f'Make this known to homeowners, for their settings:\n\n  directory_key = "{made.public}"')
 
     report(options(context), {"identity": str(path), "key": made.public}, human)
 

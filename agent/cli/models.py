@@ -80,7 +80,7 @@ def fetch(context: click.Context, name: str | None, source: Path | None) -> None
     else:
         wanted = name or opts.config.detector.model
         if not wanted:
-            raise BadInput("the configuration names no detector model; name one of 'doorward models list'")
+            raise BadInput("the settings name no detector model; name one of 'doorward models list'")
         model = named_model(wanted)
         pieces = download(model.url)
     path = _install(ModelStore(opts.state), model, pieces, str(source or model.url))
@@ -92,7 +92,7 @@ def fetch(context: click.Context, name: str | None, source: Path | None) -> None
         if used:
             console.print("The doorbell uses it from its next start on.")
         else:
-            console.print(f'To use it, set model = "{model.name}" in [detector] of the configuration.', markup=False)
+            console.print(f'To use it, set model = "{model.name}" in [detector] of the settings.', markup=False)
 
     report(opts, document, human)
 

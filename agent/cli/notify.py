@@ -15,12 +15,12 @@ from agent.core.errors import BadInput
 @click.command()
 @click.pass_context
 def notify(context: click.Context) -> None:
-    """Send your phone a notice to try it, through the ntfy topic of the configuration."""
+    """Send your phone a notice to try it, through the ntfy topic of the settings."""
     opts = options(context)
     told = opts.config.notify
     phones = owner_phones(told.ntfy, opts.config.doorbell.name, told.page, told.ntfy_token)
     if phones is None:
-        raise BadInput("notify.ntfy is empty in the configuration: name an ntfy topic there that your phone listens to")
+        raise BadInput("notify.ntfy is empty in the settings: name an ntfy topic there that your phone listens to")
     asyncio.run(phones.tell(notice.TRIED))
     report(
         opts,

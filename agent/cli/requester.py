@@ -15,6 +15,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.table import Table
 
 from agent.adapters.broker import BrokerAddress, BrokerSession
 from agent.adapters.clock import utc_ns
@@ -296,9 +297,12 @@ def _tell_transfers(console: Console, all_news: list[News]) -> None:
 
 
 def _tell_checks(console: Console, found: Evidence) -> None:
+    checks = Table(box=None, show_header=False, pad_edge=False)
+    checks.add_column(no_wrap=True)
+    checks.add_column(overflow="fold")
     for check in found.checks:
-        mark = "[green]✓[/]" if check.ok else "[red]✗[/]"
-        console.print(f"{mark} {escape(check.name)}: {escape(check.text)}")
+        checks.add_row("[green]✓[/]" if check.ok else "[red]✗[/]", f"{escape(check.name)}: {escape(check.text)}")
+    console.print(checks)
     for clip in found.clips:
         best = clip.time or clip
         how = f" ({clip.time.trust.value}; sealed as {format_time(clip.start_ns)})" if clip.time else ""

@@ -119,7 +119,7 @@ def cell_of(lat: float, lon: float) -> str:
 def _check_position(position: Position) -> None:
     lon, lat = position
     if not (-180 <= lon <= 180 and -90 <= lat <= 90):
-        raise BadInput(f"longitude {lon}, latitude {lat} is not a position on the map (longitude comes first)")
+        raise BadInput(f"longitude {lon}, latitude {lat} is not a position on the map (GeoJSON names longitude first)")
     if abs(lat) > MAX_LATITUDE:
         raise BadInput(_TOO_POLAR)
 

@@ -74,7 +74,7 @@ def _check_report(folder: TransferFolder, name: str, made: bytes) -> Check:
         return Check("report", name, False, str(e))
     if there != made:
         return Check("report", name, False, "it does not say what the evidence says, or another version wrote it")
-    return Check("report", name, True, "The report says what the evidence says.")
+    return Check("report", name, True, f"{name} says what the evidence says.")
 
 
 def _receipt(token: bytes, offer: Offer, identity: RequesterIdentity, now_ns: int) -> bytes:

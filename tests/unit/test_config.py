@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from msgspec.structs import FieldInfo
 
 from agent.config import Config, read_config
-from agent.core.errors import BadInput
+from agent.core.errors import BadInput, Unavailable
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,9 +99,21 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_config(tmp_path / "none.toml")
 
 
+def test_settings_of_another_user_ask_for_sudo(tmp_path: Path) -> None:
+    path = write(tmp_path, "")
+    path.chmod(0)
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(Unavailable, match="are not yours to read; put 'sudo' before the command"):
+            read_config(path)
+    finally:
+        os.seteuid(os.getuid())
+
+
 def test_a_file_that_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "photo.toml").write_bytes(b"\x89PNG")
-    with pytest.raises(BadInput, match=r"photo\.toml cannot be read: it is not text"):
+    with pytest.raises(BadInput, match=r"photo\.toml holds no settings: it is not text"):
         read_config(tmp_path / "photo.toml")
 
 
