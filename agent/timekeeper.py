@@ -130,15 +130,9 @@ class Timekeeper:
             self._write()
         before, self._base = self._base, now
         if abs(now.utc_ns - before.utc(now.source_ns)) > boot_clock.ERROR_FLOOR_NS:
-            self._tell_move(before.utc(now.source_ns), now.utc_ns)
+            self._moved(before.utc(now.source_ns), now.utc_ns)
         if now.trust is Trust.SYNCHRONISED and before.trust is not Trust.SYNCHRONISED:
             self._became_known()
-
-    def _tell_move(self, from_ns: int, to_ns: int) -> None:
-        try:
-            self._moved(from_ns, to_ns)
-        except Unavailable as e:  # a full disk must neither end the doorbell nor keep it from knowing the time
-            log.error("that the doorbell's time moved could not be kept: %s", e)
 
     def close(self) -> None:
         """Write down how far this boot has come: the process is about to end."""

@@ -266,15 +266,3 @@ def test_a_clip_of_uncertain_time_is_shared_as_far_as_it_may_lie_in_the_span(hom
     assert (unsure.tracks[0].first, unsure.tracks[0].last) == (3, 9)
     assert looked_for(NOW, None, NOW, Trust.PROVISIONAL) == Span(NOW, NOW)
     assert looked_for(NOW, NOW - 7 * 3600 * SECOND, NOW + 7 * 3600 * SECOND, Trust.PROVISIONAL) == Span(NOW, NOW)
-
-
-def test_a_disk_that_does_not_take_the_log_does_not_end_the_look_at_the_clock(home: Household) -> None:
-    machine = Machine(home, "one", 10 * SECOND)
-
-    def moved(_from_ns: int, _to_ns: int) -> None:
-        home.ledger.note(NOW, "clock-set", {})
-
-    machine.keeper = Timekeeper(machine.clock, home.clips.index, moved, machine._became_known)
-    home.db.execute("PRAGMA query_only = 1")
-    machine.set_to(NOW, synchronised=True)
-    assert machine.known == 1
