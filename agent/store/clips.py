@@ -154,8 +154,10 @@ class ClipStore:
         """Take clips that are marked as leaving off the disk, then out of the index; a crash between is finished by
         `recover`."""
         self.ring.delete(*sequences)
-        for sequence in sequences:
-            self.index.remove(sequence)
+        if sequences:
+            with self.index.at_once():
+                for sequence in sequences:
+                    self.index.remove(sequence)
 
     def overlapping(self, span: Span) -> list[ClipRow]:
         """Clips that share a moment with `span`, oldest first."""

@@ -77,6 +77,8 @@ class Keeper:
 
     def _full(self, room: Room) -> str:
         over, _ = lacking(room, self.limits)
+        if over > 0 and not self._ledger.held_bytes():
+            return f"the ring's {_mb(self.limits.budget_bytes)} are less than one clip takes; raise ring.budget_mb"
         if over > 0:
             return (
                 f"the ring's {_mb(self.limits.budget_bytes)} are full of clips held for requests; "

@@ -213,3 +213,31 @@ def test_a_ring_that_is_recorded_into_stays_within_its_budget(home: Household, s
         assert home.clips.index.ended()[1] <= budget
     assert evicted
     assert findings(home) == []
+
+
+def test_many_clips_leave_the_index_in_one_wait_for_the_disk(home: Household) -> None:
+    """A lower limit may let thousands go at once, while something is being recorded."""
+    rows = [home.record_clip(NOW + n * 60 * SECOND, seconds=1) for n in range(20)]
+    alone: list[str] = []
+    commits: list[str] = []
+
+    def trace(statement: str) -> None:
+        if statement.startswith("DELETE") and not home.db.in_transaction:
+            alone.append(statement)
+        if statement == "COMMIT":
+            commits.append(statement)
+
+    home.db.set_trace_callback(trace)
+    home.keeper(rows[0].bytes * 3).make_room(0, 1)
+    home.db.set_trace_callback(None)
+    assert len(list(home.clips.index.all())) == 2
+    assert (alone, len(commits)) == ([], 2), "what leaves, and that it has left"
+    assert findings(home) == []
+
+
+def test_a_budget_smaller_than_a_clip_is_said_as_what_it_is(home: Household) -> None:
+    clip = home.begin_clip()
+    clip.add(Track.VIDEO, Fragment(b"x" * 5000, True, 0, SECOND))
+    with pytest.raises(Unavailable, match=r"less than one clip takes; raise ring\.budget_mb"):
+        home.keeper(4000).make_room(clip.bytes_written, 1000)
+    clip.close([(0, 0)], [], [])
