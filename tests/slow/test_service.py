@@ -34,7 +34,7 @@ PROBING = ("/opt/doorward/bin/python", "/opt/doorward/probe.py")
 
 # What is tried from inside the unit's sandbox, before the doorbell starts there; one JSON line in the journal.
 PROBE = """
-import ctypes, grp, json, os, socket, time
+import ctypes, grp, json, os, resource, socket, time
 def refused(act):
     try:
         act()
@@ -49,6 +49,7 @@ print("PROBE " + json.dumps({
     "asks the clock": libc.adjtimex(ctypes.create_string_buffer(256)) >= 0,
     "pipe": refused(lambda: os.mkfifo(".lgd-nfy0")),  # as lgpio does, which reads the button
     "uid": os.getuid(),
+    "core": resource.getrlimit(resource.RLIMIT_CORE),
     "refused": {
         "set the clock": refused(lambda: time.clock_settime(time.CLOCK_REALTIME, time.time())),
         "write to /etc": refused(lambda: open("/etc/doorward/x", "w")),
@@ -286,6 +287,7 @@ def _the_sandbox_holds(machine: Machine) -> None:
     assert probe["asks the clock"], "though it cannot be set"
     assert probe["pipe"] is None
     assert probe["state"] == 0o700
+    assert probe["core"] == [0, 0] != bare["core"], "an abort leaves no memory on the disk"
     assert str(probe["uid"]) == machine.do("id", "--user", "doorward").strip() != "0"
     assert probe["groups"] == ["audio", "doorward", "gpio", "video"]
     status = (machine.root / "proc" / machine.service("MainPID") / "status").read_text()
