@@ -83,6 +83,9 @@ class FaultFs(mfusepy.Operations):
     def rename(self, old: str, new: str, flags: int = 0) -> None:
         os.rename(self._below(old), self._below(new))
 
+    def flush(self, path: str, fh: int) -> None:
+        self._may("flush")
+
     def release(self, path: str, fh: int) -> None:
         os.close(fh)
 

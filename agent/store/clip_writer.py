@@ -7,6 +7,7 @@ some megabytes ahead, so that a sync has less to note down about them. Has no ke
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -124,9 +125,11 @@ class ClipWriter:
     def close(self) -> None:
         """Let the file go without a manifest: the next start makes one that says `cut`."""
         self._hasher.end()
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            # Over a network or FUSE closing may fail, too. What counts was synced, and the file is closed all the same.
+            with contextlib.suppress(OSError):
+                os.close(handle)
 
     def cut_back(self) -> None:
         """Take away what lies behind the last acknowledged byte. OSError passes through."""

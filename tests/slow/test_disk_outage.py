@@ -125,7 +125,17 @@ def fault_fs(root: Path) -> Iterator[FaultDisk]:
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize(
-    "operations", [("write",), ("fsync",), ("create",), ("unlink",), ("open",), ("write", "fsync", "create", "unlink")]
+    "operations",
+    [
+        ("write",),
+        ("fsync",),
+        ("create",),
+        ("unlink",),
+        ("open",),
+        ("flush",),
+        ("write", "flush"),
+        ("write", "fsync", "create", "unlink"),
+    ],
 )
 def test_a_disk_that_refuses_an_operation_pauses_recording_and_loses_nothing(
     tmp_path: Path, operations: tuple[str, ...], number: int
