@@ -106,7 +106,7 @@ class Notify(_Section, frozen=True):
     page: str = ""
 
 
-_MOST_MB = 100_000_000  # more than any disk
+_MOST_MB = 1_000_000_000  # more than any disk
 
 
 class RingSize(_Section, frozen=True):
