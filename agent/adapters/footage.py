@@ -7,6 +7,7 @@ whatever a playlist inside one asks for. Decoding and passing on are `passthroug
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,18 +27,26 @@ SECOND_NS: Final = 1_000_000_000
 _NOT_FILMS: Final = ("tty", "image2", "_pipe", "concat", "hls", "dash", "lavfi")
 # Containers whose header says how long the film is, so that an early end is seen as such.
 _TELL_THEIR_LENGTH: Final = ("mov", "matroska", "avi")
+# Containers in which phones say how their films are to be held.
+_TELL_WHICH_WAY_IS_UP: Final = ("mov", "matroska")
+_FIRST_PACKETS: Final = 60  # a decoder gives its first picture after fewer
 _MAX_SIDE: Final = 16384
 
 
 @dataclass(frozen=True, slots=True)
 class FootageFacts:
-    """What a film file says of itself. `fps` is the average; 0.0 where the file does not say."""
+    """What a film file says of itself. `fps` is the average; 0.0 where the file does not say.
+
+    `quarter_turns`: by how many its pictures are to be turned, against the clock, to be upright: a phone lays down what
+    it films upright. The size is that of the pictures as they are stored.
+    """
 
     duration_ns: int
     width: int
     height: int
     fps: float
     codec: str
+    quarter_turns: int = 0
 
 
 def disk_fails(path: Path) -> bool:
@@ -101,14 +110,28 @@ def _film_track(path: Path, container: av.container.InputContainer) -> av.video.
 
 
 def probe(path: Path) -> FootageFacts:
-    """What the file says of itself, without decoding it; the errors are those of `open_footage`."""
+    """What the file says of itself, one picture decoded at most; the errors are those of `open_footage`."""
     with open_footage(path) as (container, track):
         duration_ns = declared_duration_ns(container, track)
         if duration_ns is None and container.duration is not None:
             duration_ns = container.duration * 1000
         rate = track.average_rate or track.guessed_rate
         context = track.codec_context
-        return FootageFacts(duration_ns or 0, context.width, context.height, float(rate or 0), context.name)
+        said = (duration_ns or 0, context.width, context.height, float(rate or 0), context.name)
+        return FootageFacts(*said, _quarter_turns(container, track))
+
+
+def _quarter_turns(container: av.container.InputContainer, track: av.video.VideoStream) -> int:
+    """What its first picture says; libav tells it only with one. 0 where none can be decoded, which is found later."""
+    if not any(name in container.format.name for name in _TELL_WHICH_WAY_IS_UP):
+        return 0
+    try:
+        for packet in itertools.islice(container.demux(track), _FIRST_PACKETS):
+            for frame in packet.decode():
+                return round(frame.rotation / 90) % 4
+    except av.error.FFmpegError:
+        return 0
+    return 0
 
 
 def declared_duration_ns(container: av.container.InputContainer, track: av.video.VideoStream) -> int | None:

@@ -1,7 +1,8 @@
 """Film files as if a camera saw them: one timeline over all files, at full speed or at the pace of life.
 
 Owns the sequence of files and the pace. How a file's packets are read is `passthrough` (H.264, untouched) and
-`transcode` (anything else, encoded once). Knows no daemon: it is iterated, synchronously, and yields what cameras do.
+`transcode` (anything else, and what a phone laid on its side, encoded once). Knows no daemon: it is iterated,
+synchronously, and yields what cameras do.
 """
 
 from __future__ import annotations
@@ -80,12 +81,12 @@ class ReplaySource:
 
     def _all_items(self) -> Iterator[SourceItem]:
         self._end_ns, self._last_dts_ns, self._format = 0, None, None
-        for path in self._paths:
+        for path, facts in zip(self._paths, self.facts, strict=True):
             with open_footage(path) as (container, track):
-                yield from self._file_items(path, container, track)
+                yield from self._file_items(path, container, track, facts.quarter_turns)
 
     def _file_items(
-        self, path: Path, container: av.container.InputContainer, track: av.video.VideoStream
+        self, path: Path, container: av.container.InputContainer, track: av.video.VideoStream, quarter_turns: int
     ) -> Iterator[SourceItem]:
         context = track.codec_context
         context.thread_count = self._threads
@@ -96,10 +97,13 @@ class ReplaySource:
         tap = SoundTap(heard, clock) if heard is not None else None
         seen = False
         read = partial(read_packets, sound=tap)
-        if context.name == "h264" and not self._masks:
+        if context.name == "h264" and not self._masks and not quarter_turns:
             items = PassThrough(read(container, track), track, clock, sampler, container.format.name).items()
         else:
-            items = Transcoder(read(container, track), track, clock, sampler, masks=self._masks).items()
+            turned = Transcoder(
+                read(container, track), track, clock, sampler, quarter_turns=quarter_turns, masks=self._masks
+            )
+            items = turned.items()
         for item in items:
             if isinstance(item, VideoFormat):
                 if item == self._format:

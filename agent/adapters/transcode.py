@@ -64,8 +64,8 @@ class _InFlight:
 class Transcoder:
     """The items of the `packets` of one opened file or camera, of any codec that can be decoded here.
 
-    `live`: nothing is held back. `upside_down`: every picture is turned by half a circle. `masks` are painted into it
-    (where they are once it is turned) before anything else sees it.
+    `live`: nothing is held back. `quarter_turns`: every picture is turned by so many, against the clock. `masks` are
+    painted into it (where they are once it is turned) before anything else sees it.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Transcoder:
         sampler: LumaSampler,
         *,
         live: bool = False,
-        upside_down: bool = False,
+        quarter_turns: int = 0,
         masks: tuple[Mask, ...] = (),
         encoding: Encoding | None = None,
     ) -> None:
         self._packets = packets
         self._live = live
         self._encoding = encoding or Encoding()
-        self._upside_down = upside_down
+        self._quarter_turns = quarter_turns
         self._masks = masks
         self._painter: tuple[tuple[int, int], MaskPainter] | None = None
         self._track = track
@@ -112,7 +112,7 @@ class Transcoder:
             size = (max(2, frame.width & ~1), max(2, frame.height & ~1))
             if (frame.width, frame.height, frame.format.name) != (*size, _PIXELS):
                 frame = _with_time_of(frame, frame.reformat(*size, format=_PIXELS))
-            if self._upside_down or self._masks:
+            if self._quarter_turns or self._masks:
                 frame = self._changed(frame)
             if self._encoder is None or not self._encoder.takes(frame):
                 yield from self._finish()
@@ -126,16 +126,18 @@ class Transcoder:
 
     def _changed(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Turned and painted, as a copy: the decoder still looks at its own pictures."""
-        size = (frame.width, frame.height)
-        if self._painter is None or self._painter[0] != size:
-            self._painter = (size, MaskPainter(self._masks, *size))
         pixels = np.asarray(frame.to_ndarray(), dtype=np.uint8)
-        colour = pixels[frame.height :].reshape(2, frame.height // 2, frame.width // 2)
-        if self._upside_down:
-            pixels[: frame.height] = pixels[: frame.height][::-1, ::-1].copy()
-            colour[:] = colour[:, ::-1, ::-1].copy()
+        height, width = frame.height, frame.width
+        if self._quarter_turns:
+            colour = pixels[height:].reshape(2, height // 2, width // 2)
+            turned = [np.rot90(plane, self._quarter_turns) for plane in (pixels[:height], *colour)]
+            height, width = turned[0].shape
+            pixels = np.concatenate([plane.reshape(-1) for plane in turned]).reshape(-1, width)
         if self._masks:
-            self._painter[1].paint(pixels[: frame.height], colour[0], colour[1])
+            if self._painter is None or self._painter[0] != (width, height):
+                self._painter = ((width, height), MaskPainter(self._masks, width, height))
+            colour = pixels[height:].reshape(2, height // 2, width // 2)
+            self._painter[1].paint(pixels[:height], colour[0], colour[1])
         painted = av.VideoFrame.from_ndarray(pixels, format=_PIXELS)
         painted.color_range, painted.colorspace = frame.color_range, frame.colorspace
         return _with_time_of(frame, painted)

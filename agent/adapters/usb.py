@@ -128,7 +128,7 @@ class UsbSource:
             times,
             sampler,
             live=True,
-            upside_down=settings.upside_down,
+            quarter_turns=2 if settings.upside_down else 0,
             masks=settings.masks,
             encoding=Encoding(_PRESET, _CRF, settings.most_kbps, _THREADS),
         ).items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -54,3 +55,37 @@ def test_the_decoders_own_pictures_stay_whole(tmp_path: Path) -> None:
     for one, other in zip(plain, masked, strict=True):
         assert np.array_equal(one[50:], other[50:])
         assert np.array_equal(one[:, :78], other[:, :78])
+
+
+def held(source: Path, to: Path, degrees: int) -> Path:
+    """The same film as a phone writes it that was held so: the pictures as they were, and how to turn them."""
+    with av.open(str(source)) as film, av.open(str(to), "w") as phone:
+        track = phone.add_stream_from_template(film.streams.video[0])
+        track.set_display_rotation(degrees)
+        for packet in film.demux(film.streams.video[0]):
+            if packet.size:
+                packet.stream = track
+                phone.mux(packet)
+    return to
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_what_a_phone_filmed_upright_stays_upright(tmp_path: Path, degrees: int, suffix: str) -> None:
+    source = make_film(tmp_path / "source.mp4", KINDS["h264"])
+    items = list(ReplaySource([held(source, tmp_path / f"phone.{suffix}", degrees)], masks=MASKS[: degrees == 90]))
+    fmt = next(item for item in items if isinstance(item, VideoFormat))
+    assert (fmt.width, fmt.height) == (SIZE if degrees == 180 else SIZE[::-1])
+    init, fragments = film_bytes(fmt, cut([item for item in items if isinstance(item, EncodedPacket)]))
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"".join(remux_plain(init, fragments)))
+    ours, theirs = decoded(film), decoded(source)
+    assert len(ours) == len(theirs)
+    for (_, plane), (_, original) in zip(ours, theirs, strict=True):
+        picture = np.frombuffer(plane, np.uint8).reshape(fmt.height, fmt.width).copy()
+        upright = np.rot90(np.frombuffer(original, np.uint8).reshape(SIZE[::-1]), degrees // 90).copy()
+        if degrees == 90:  # a mask is where it is seen, at the top right
+            corner = slice(0, fmt.height // 2), slice(fmt.width // 2, fmt.width)
+            assert picture[corner][:-4, 4:].max() < 24
+            picture[corner] = upright[corner] = 0
+        assert np.corrcoef(picture.ravel(), upright.ravel())[0, 1] > 0.95
