@@ -87,5 +87,6 @@ def test_what_a_phone_filmed_upright_stays_upright(tmp_path: Path, degrees: int,
         if degrees == 90:  # a mask is where it is seen, at the top right
             corner = slice(0, fmt.height // 2), slice(fmt.width // 2, fmt.width)
             assert picture[corner][:-4, 4:].max() < 24
-            picture[corner] = upright[corner] = 0
-        assert np.corrcoef(picture.ravel(), upright.ravel())[0, 1] > 0.95
+            around = slice(0, fmt.height // 2 + 8), slice(fmt.width // 2 - 8, fmt.width)
+            picture[around] = upright[around] = 0
+        assert np.corrcoef(picture.ravel(), upright.ravel())[0, 1] > 0.97
