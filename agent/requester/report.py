@@ -159,7 +159,7 @@ def _films(found: Evidence) -> str:
 def _film(clip: ClipEvidence) -> str:
     length_s = (clip.end_ns - clip.start_ns) / NS_PER_S
     spans = ", ".join(f"{span.track} {span.first} to {span.last}" for span in clip.shared.tracks)
-    gaps = "; ".join(f"{(e - s) / NS_PER_S:.1f} s missing: {why}" for s, e, why in clip.manifest.gaps)
+    gaps = "; ".join(f"{(e - s) / NS_PER_S:.1f} s missing: {escape(why)}" for s, e, why in clip.manifest.gaps)
     rows = [
         *_when(clip),
         ("Length", f"{length_s:.3f} seconds, {'with' if clip.sound else 'without'} sound"),
@@ -177,7 +177,8 @@ def _film(clip: ClipEvidence) -> str:
 
 def _when(clip: ClipEvidence) -> list[tuple[str, str]]:
     """What time it shows: as sealed, and as its clock statement corrects it, with how far either can be trusted."""
-    sealed, trust = _span(clip.start_ns, clip.end_ns), _TRUST.get(clip.manifest.clock.trust, clip.manifest.clock.trust)
+    sealed, named = _span(clip.start_ns, clip.end_ns), clip.manifest.clock.trust
+    trust = _TRUST.get(named, escape(named))
     time = clip.time
     if time is None:
         return [("Shows", sealed), ("Time", trust)]

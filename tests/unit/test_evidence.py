@@ -11,6 +11,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +22,7 @@ from agent.core.bundle import Bundle, Offer, Part, Receipt, read_offer
 from agent.core.encoding import b64u, parse_time, to_json
 from agent.core.errors import BadInput, Corrupt, Refused
 from agent.core.frame import Track
+from agent.core.manifest import Clock
 from agent.core.sealing import RECORD_MAGIC
 from agent.core.statements import Kind
 from agent.requester import key_file
@@ -29,6 +31,7 @@ from agent.requester.evidence import Evidence
 from agent.requester.film import OpenedFragments, RecordFile
 from agent.requester.folder import PartialBundle, TransferFolder
 from agent.requester.opening import open_bundle, verify_folder
+from agent.requester.report import report_html
 from tests.answered import Answered, answer, no_file
 
 
@@ -294,6 +297,18 @@ def test_the_page_escapes_what_came_from_outside_and_runs_nothing(
     assert kinds.count("b") == 0
     for part in ("24/118", "Det. Alvarez", "with sound", "Chain of custody", "Investigation & trial", "Verified"):
         assert part in page.text
+
+
+def test_the_page_escapes_what_a_doorbell_made_up(opened: tuple[Answered, TransferFolder, Evidence]) -> None:
+    """Whoever has a doorbell's key can have it sign anything, and a report is opened in a browser."""
+    found = opened[2]
+    made_up = "<script>alert(1)</script>"
+    clock = Clock(found.clips[0].manifest.clock.start, made_up)
+    manifest = msgspec.structs.replace(found.clips[0].manifest, clock=clock, gaps=[(0, 1_000_000_000, made_up)])
+    page = _Page()
+    page.feed(report_html(replace(found, clips=[replace(found.clips[0], manifest=manifest)])).decode())
+    assert "script" not in [tag for tag, _ in page.tags]
+    assert page.text.count(made_up) == 2
 
 
 def test_the_report_for_programs_names_span_and_hash_of_each_film(
