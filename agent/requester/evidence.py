@@ -184,6 +184,7 @@ def _request(token: bytes, requester: RequesterStatement) -> FootageRequest:
     keys = identity.public_key(from_b64u(requester.signs, 32))
     request = statements.read(Kind.REQUEST, token, keys, FootageRequest)
     check_shape(request)
+    request.area.check()
     _same("the request", "requester", request.requester.id, requester.id)
     _same("the request", "agency", request.requester.agency, requester.agency)
     _same("the request", "key", request.key, requester.opens)

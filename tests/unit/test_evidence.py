@@ -18,11 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.core import statements
+from agent.core.area import Circle, Polygon
 from agent.core.bundle import Bundle, Offer, Part, Receipt, read_offer
 from agent.core.encoding import b64u, parse_time, to_json
 from agent.core.errors import BadInput, Corrupt, Refused
 from agent.core.frame import Track
 from agent.core.manifest import Clock
+from agent.core.request import FootageRequest
 from agent.core.sealing import RECORD_MAGIC
 from agent.core.statements import Kind
 from agent.requester import key_file
@@ -297,6 +299,19 @@ def test_the_page_escapes_what_came_from_outside_and_runs_nothing(
     assert kinds.count("b") == 0
     for part in ("24/118", "Det. Alvarez", "with sound", "Chain of custody", "Investigation & trial", "Verified"):
         assert part in page.text
+
+
+@pytest.mark.parametrize("area", [Polygon([]), Polygon([[(0.0, 0.0)]]), Circle((0.0, 0.0), -1.0)])
+def test_a_request_about_no_area_does_not_verify(
+    opened: tuple[Answered, TransferFolder, Evidence], copy: TransferFolder, area: Polygon | Circle
+) -> None:
+    said = statements.unverified(Kind.REQUEST, copy.read("request.jws"), FootageRequest)
+    signs = opened[0].identity.keys.signs
+    copy.write("request.jws", statements.sign(Kind.REQUEST, msgspec.structs.replace(said, area=area), signs))
+    found = verify_folder(copy)
+    assert found.failed is not None
+    assert found.failed.name == "request"
+    assert b"Not verified" in report_html(found)
 
 
 def test_the_page_escapes_what_a_doorbell_made_up(opened: tuple[Answered, TransferFolder, Evidence]) -> None:
