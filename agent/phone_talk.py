@@ -78,6 +78,8 @@ class PhoneTalk:
                 await self._tell(said)
             except Unavailable as e:
                 log.warning("a visit could not be told: %s", e)
+                while not news.empty():  # what came while the server did not answer is over as well
+                    news.get_nowait()
 
     async def _tell_what_stands(self) -> float:
         """Tell what has not been told; returns how long to wait before looking again, seconds."""

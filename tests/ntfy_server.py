@@ -14,12 +14,16 @@ TOPIC_KEYS = {"topic", "title", "message", "tags", "priority", "click"}
 
 
 class NtfyServer:
-    """Runs in a thread of its own while entered. `refuse`: the status it answers with instead of taking a notice."""
+    """Runs in a thread of its own while entered. `refuse`: the status it answers with instead of taking a notice.
+
+    `slow_s`: how long it thinks before it refuses.
+    """
 
     def __init__(self, token: str = "") -> None:
         self.taken: list[dict[str, Any]] = []
         self.tries = 0
         self.refuse: int | None = None
+        self.slow_s = 0.0
         self._token = token
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -46,7 +50,9 @@ class NtfyServer:
     async def _post(self, request: web.Request) -> web.Response:
         self.tries += 1
         if self.refuse is not None:
-            return web.json_response({"code": self.refuse * 100}, status=self.refuse)
+            status = self.refuse
+            await asyncio.sleep(self.slow_s)
+            return web.json_response({"code": status * 100}, status=status)
         if self._token and request.headers.get("Authorization") != f"Bearer {self._token}":
             return web.json_response({"code": 40301}, status=403)
         notice = json.loads(await request.text())

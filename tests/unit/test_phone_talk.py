@@ -126,6 +126,21 @@ async def test_a_server_that_was_away_gets_the_request_later_and_the_visit_never
     assert server.texts()[1] == "Somebody rang."
 
 
+async def test_visits_that_waited_for_a_server_that_did_not_answer_are_not_told_later(
+    door: Door, server: NtfyServer
+) -> None:
+    server.refuse, server.slow_s = 503, 0.5
+    async with door.talking():
+        for label in ("person", "vehicle", "animal"):
+            door.bulletin.tell_visit("clip", label)
+        await asyncio.sleep(0.2)
+        server.refuse = None
+        await asyncio.sleep(0.6)
+        door.bulletin.tell_visit("clip", "ring")
+        await until(server, 1)
+    assert server.texts() == ["Somebody rang."]
+
+
 async def test_a_disk_that_cannot_note_it_makes_no_second_notice(
     door: Door, server: NtfyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
