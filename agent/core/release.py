@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.core import hpke, statements
+from agent.core.bundle import MAX_BUNDLE_BYTES
 from agent.core.encoding import b64u, format_time, from_b64u, parse_time
 from agent.core.errors import BadInput, Corrupt, Refused
 from agent.core.frame import Track
@@ -25,6 +26,8 @@ from agent.core.statements import Kind
 from agent.core.timeline import Span
 
 CLIPS_LIMIT = 64
+SHARED_LIMIT_BYTES = MAX_BUNDLE_BYTES - (CLIPS_LIMIT + 1) * 1024 * 1024
+"""Of records. The rest of a bundle is for the decision and what goes with each clip, less than 1 MiB."""
 LIFE_LIMIT_NS = 7 * 86400 * 1_000_000_000
 CLOCK_SLACK_NS = 300 * 1_000_000_000
 RELEASABLE = (Track.VIDEO, Track.AUDIO)
@@ -251,6 +254,9 @@ def judge_decision(
         raise Refused("stale", "this decision is not of this moment; check the clocks of phone and doorbell")
     for clip in decision.clips:
         _judge_clip(clip, clips.get(clip.clip), asked.span)
+    if sum(_shared_bytes(clip, clips[clip.clip]) for clip in decision.clips) > SHARED_LIMIT_BYTES:
+        limit = f"{SHARED_LIMIT_BYTES / 1e9:.1f} GB"
+        raise Refused("too-much", f"at most {limit} can be shared at once; share less at a time")
     if [len(release) for release in releases] != [release_bytes(clip) for clip in decision.clips]:
         raise Refused("bad-release", "the sealed keys beside the decision are not those of exactly the agreed records")
     return decision
@@ -268,3 +274,7 @@ def _judge_clip(clip: SharedClip, facts: ClipFacts | None, span: Span) -> None:
             raise Refused("outside-span", f"the decision shares more of clip {clip.clip} than was asked for")
         if b64u(span_digest(list(facts.hashes[track]), agreed.first, agreed.last)) != agreed.digest:
             raise Refused("changed", f"clip {clip.clip} is not what was decided over: its records are others")
+
+
+def _shared_bytes(clip: SharedClip, facts: ClipFacts) -> int:
+    return sum(facts.records[track][i].total_bytes for track, agreed in _tracks(clip) for i in agreed.indexes)

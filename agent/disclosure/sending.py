@@ -18,7 +18,7 @@ from agent.core import bundle, identity, statements
 from agent.core.bundle import Bundle, End, Part, Stretch
 from agent.core.consent import Event, State
 from agent.core.encoding import b64u, format_time, from_b64u, parse_time
-from agent.core.errors import Corrupt, DoorwardError, NotThere, Refused, Unavailable
+from agent.core.errors import BadInput, Corrupt, DoorwardError, NotThere, Refused, Unavailable
 from agent.core.frame import Track
 from agent.core.release import Decision, read_decision
 from agent.core.statements import Kind
@@ -232,7 +232,7 @@ class Sending:
             clocks = self._clocks(transfer)
             content, pages = await self._lay_out(transfer, clocks)
             owner = self._deciding_key(transfer.decision)
-        except (Corrupt, Refused, NotThere, Unavailable) as e:
+        except (BadInput, Corrupt, Refused, Unavailable) as e:
             if self._still_stands(row, transfer):
                 self._give_up(row, 0, e)
             return
@@ -279,7 +279,7 @@ class Sending:
         assert transfer.offer is not None, "a request being sent has its offer"
         try:
             content, pages = await self._lay_out(transfer, transfer.clocks)
-        except (Corrupt, NotThere, Unavailable) as e:
+        except (BadInput, Corrupt, Unavailable) as e:
             if self._still_stands(row, transfer):
                 self._give_up(row, transfer.sent_bytes, e)
             return

@@ -24,14 +24,14 @@ UNUSED = b64u(bytes(range(32)))
 
 
 def facts(said: dict[str, Any]) -> ClipFacts:
-    hh = from_b64u(said["header"], 32)
+    hh, size = from_b64u(said["header"], 32), said.get("record_bytes", 1000)
     tracks = {Track[name.upper()]: rows for name, rows in said["records"].items()}
     return ClipFacts(
         clip=said["clip"],
         header_hash=said["header"],
         begins=parse_span(*said["begins"]),
         records={
-            track: [RecordHeader(hh, track, row[0], i, row[1], row[2], 1000) for i, row in enumerate(rows)]
+            track: [RecordHeader(hh, track, row[0], i, row[1], row[2], size) for i, row in enumerate(rows)]
             for track, rows in tracks.items()
         },
         hashes={track: [from_b64u(row[3], 32) for row in rows] for track, rows in tracks.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core import statements
+from agent.core.bundle import MAX_BUNDLE_BYTES
 from agent.core.consent import TRANSITIONS, Event, State, after
 from agent.core.encoding import b64u, format_time
 from agent.core.errors import Corrupt, Refused
 from agent.core.frame import Track
 from agent.core.release import (
+    ClipFacts,
     Decision,
     SharedClip,
     build_decision,
@@ -102,6 +105,22 @@ def test_a_yes_opens_exactly_the_agreed_records(answered: Answered) -> None:
                 opened.add((record.header.track, record.header.index))
     assert opened == {(Track.VIDEO, i) for i in (0, 3, 4, 5, 6, 7)}
     assert Track.AUDIO not in secrets
+
+
+def test_more_than_one_transfer_can_carry_is_refused_before_anybody_waits_for_it(answered: Answered) -> None:
+    def grown(to_bytes: int) -> ClipFacts:
+        records = {
+            track: [replace(r, body_bytes=to_bytes) for r in found] for track, found in answered.facts.records.items()
+        }
+        return replace(answered.facts, records=records)
+
+    carried = (MAX_BUNDLE_BYTES - 70 * 1024 * 1024) // 6  # the init segment and five records are shared
+    answered.facts = grown(carried)
+    answered.judge(answered.decision)
+    answered.facts = grown(MAX_BUNDLE_BYTES // 6)
+    with pytest.raises(Refused, match="share less at a time") as refused:
+        answered.judge(answered.decision)
+    assert refused.value.reason == "too-much"
 
 
 def test_a_release_is_for_one_requester_decision_and_clip(answered: Answered) -> None:

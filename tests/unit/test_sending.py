@@ -574,3 +574,16 @@ async def test_what_an_owner_agreed_to_is_not_offered_once_the_decision_has_expi
         assert line.sent == []
         assert line.home.ledger.request(request).state is State.LAPSED
     assert not any(clip.held for clip in line.home.clips.index.all())
+
+
+async def test_a_yes_to_more_than_a_bundle_holds_is_stopped_and_the_doorbell_goes_on(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "MAX_BUNDLE_BYTES", 100_000)
+    request = agree(line)
+    line.now += UNDO
+    async with line.running() as task:
+        await settled(line)
+        assert not task.done()
+        assert line.home.ledger.request(request).state is State.STOPPED
+        assert line.sent == []

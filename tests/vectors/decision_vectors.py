@@ -119,12 +119,16 @@ def releases_for(token: str, clips: list[dict[str, Any]]) -> list[str]:
 
 
 class Case:
-    """One vector. `by`: who signs; `header`: changes of the JWS header; `releases`: instead of the ones that fit."""
+    """One vector. `by`: who signs; `header`: changes of the JWS header; `releases`: instead of the ones that fit.
+
+    `record_bytes`: ciphertext and tag of each record of the clips, where their size matters.
+    """
 
     def __init__(
         self, name: str, outcome: str, *, by: Party = OWNER, token: str | None = None, releases: Any = None,
-        header: dict[str, Any] | None = None, **changes: Any,
+        header: dict[str, Any] | None = None, record_bytes: int | None = None, **changes: Any,
     ) -> None:  # fmt: skip
+        self.sizes = {} if record_bytes is None else {"record_bytes": record_bytes}
         self.name, self.outcome = name, outcome
         said = payload(**changes)
         self.token = token if token is not None else by.sign("doorward.decision.v1", said, **(header or {}))
@@ -144,7 +148,7 @@ class Case:
             "owners": [b64u(OWNER.public), b64u(SECOND_OWNER.public)],
             "recovery": [b64u(RECOVERY.public)],
             "request": REQUEST,
-            "clips": [FIRST, LATER, UNSURE],
+            "clips": [of | self.sizes for of in (FIRST, LATER, UNSURE)],
             "decision": self.token,
             "releases": self.releases,
         } | ({"opened": opened, "requester_opens": (b"p" * 32).hex()} if accepted else {})
@@ -214,6 +218,7 @@ CASES = [
     Case("not-from-a-key-record", "changed", clips=of_first(track(FIRST, "video", 10, 20))),
     Case("one-key-record-too-early", "outside-span", clips=of_first(track(FIRST, "video", 7, 20))),
     Case("sound-from-before", "outside-span", clips=of_first(VIDEO, track(FIRST, "audio", 9, 20))),
+    Case("more-than-a-bundle-holds", "too-much", record_bytes=400_000_000),
     Case("a-release-too-few", "bad-release", releases=lambda made: made[:-1]),
     Case("a-release-too-many", "bad-release", releases=lambda made: made * 2),
     Case("a-key-too-few", "bad-release", releases=lambda made: [b64u(from_b64u(made[0])[:-32])]),
