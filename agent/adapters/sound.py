@@ -117,13 +117,15 @@ def _passed_through(track: AudioStream) -> SoundFormat | None:
 class SoundEncoder:
     """Sound like `first` to AAC-LC: its own rate where AAC has it, one or two channels. Times in the source's seconds.
 
-    After a hole the encoder begins anew, so that nothing moves closer together.
+    After a hole the encoder begins anew, so that nothing moves closer together; and where the sound changes its rate or
+    channels, what comes out stays as it was.
     """
 
     def __init__(self, first: av.AudioFrame) -> None:
         rate = first.sample_rate
         self._rate = rate if rate in _RATES_HZ else _RATES_HZ[-1]
         self._layout = "mono" if first.layout.nb_channels == 1 else "stereo"
+        self._kind: tuple[str, str, int] | None = None
         self._begin()
         self.format = aac.read_config(bytes(self._context.extradata or b""))
 
@@ -146,7 +148,10 @@ class SoundEncoder:
         """Packets that are ready, each with when it is heard."""
         ready: list[tuple[Fraction, bytes]] = []
         start = self._start(frame)
-        if self._zero is not None and abs(start - self._expected) > _HOLE:
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        changed = self._kind not in (None, kind)
+        self._kind = kind
+        if self._zero is not None and (changed or abs(start - self._expected) > _HOLE):
             ready = self.finish()
             self._begin()
         if self._zero is None:

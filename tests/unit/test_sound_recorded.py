@@ -145,6 +145,28 @@ def test_aac_goes_in_bit_for_bit(tmp_path: Path) -> None:
     assert [item.rate_hz for item in items if isinstance(item, SoundFormat)] == [48_000]
 
 
+@pytest.mark.parametrize(
+    ("first", "then"), [((48_000, "mono"), (48_000, "stereo")), ((44_100, "stereo"), (32_000, "mono"))]
+)
+def test_sound_that_changes_its_channels_or_rate_goes_on(
+    tmp_path: Path, first: tuple[int, str], then: tuple[int, str]
+) -> None:
+    """As broadcasts do between programmes."""
+    parts = [
+        make_clapper(tmp_path / f"{n}.ts", 6, "mp2", rate, layout).read_bytes()
+        for n, (rate, layout) in enumerate((first, then))
+    ]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(parts))
+    items = list(ReplaySource([path], sound=True))
+    (fmt,) = [item for item in items if isinstance(item, SoundFormat)]
+    assert (fmt.rate_hz, fmt.channels) == (first[0], 1 if first[1] == "mono" else 2)
+    times = [item.pts_ns for item in items if isinstance(item, SoundPacket)]
+    seconds = len(times) * 1024 / fmt.rate_hz
+    assert 11.5 < seconds < 12.5
+    assert max(times) > 11 * SECOND
+
+
 def test_no_sound_is_recorded_unless_it_was_wanted(tmp_path: Path) -> None:
     home = Household.at(tmp_path / "state")
     row = record(home, make_clapper(tmp_path / "film.mp4", 20), sound=False)
