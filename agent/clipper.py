@@ -234,6 +234,13 @@ class Clipper:
             self._outage = None
             self._watcher.disk_is_back(outage.reason, max(0, now_ns - outage.since_ns), lost_ns)
 
+    def finish(self) -> None:
+        """The source has ended: what waits for the disk is written now or never."""
+        if self._outage is not None:
+            self._outage.probe_ns = self._end_ns
+            self.look_at_disk(self._end_ns)
+        self.end()
+
     def end(self) -> None:
         """Close record and manifest for the clip in hand; nothing if there is none."""
         with self._outliving():

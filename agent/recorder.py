@@ -208,7 +208,7 @@ class Recorder:
         )  # stopped while the camera is away: time has gone on without it
         for event in self._segmenter.finish(end_ns) if self._detector else []:
             self._apply(event)
-        self._clipper.end()
+        self._clipper.finish()
 
     def _wait_out(self, away: Away) -> None:
         """Time goes on: an open clip ends, and a disk may come back."""

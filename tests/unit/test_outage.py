@@ -143,6 +143,18 @@ def test_a_visit_that_memory_has_forgotten_when_the_disk_is_back_is_lost_and_tha
     assert sound(recorded)
 
 
+def test_what_waits_for_the_disk_is_written_when_recording_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody makes room and then starts the service anew: the next try of its own is far away."""
+    recorded = Recorded(tmp_path, patience=lambda: 0.5)
+    disk = Disk(monkeypatch, street=Street(67, [(20, 64)]))
+    disk.fails("pwrite", errno.ENOSPC, 30, 66)
+    recorded.record(disk)
+    assert kept(recorded) >= set(range(200, 640))
+    assert sound(recorded)
+
+
 def test_a_database_that_refuses_pauses_recording_too(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path, patience=lambda: 0.5)
     db = recorded.home.db
