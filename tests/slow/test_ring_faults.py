@@ -7,6 +7,7 @@ each of its steps: every call that changes a file of the ring, every statement S
 from __future__ import annotations
 
 import errno
+import math
 import os
 import random
 import shutil
@@ -196,10 +197,12 @@ def test_killed_at_random_moments(bench: Bench) -> None:
     """The moments between the steps too, SQLite's own writes among them."""
     seed = random.randrange(2**32)
     dice = random.Random(seed)
-    root, acks = bench.fresh()
-    began = time.monotonic()
-    workload(root, acks)
-    takes_s = time.monotonic() - began
+    takes_s = math.inf
+    for _ in range(3):  # the quickest: on a busy machine the first may take several times as long as most
+        root, acks = bench.fresh()
+        began = time.monotonic()
+        workload(root, acks)
+        takes_s = min(takes_s, time.monotonic() - began)
     killed = 0
     for number in range(200):
         root, acks = bench.fresh()
