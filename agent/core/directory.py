@@ -20,6 +20,7 @@ from agent.core.statements import Kind
 
 NAME_LIMIT = 200
 REQUESTERS_LIMIT = 256
+VERSION_LIMIT = 2**53 - 1  # as much as JavaScript counts to
 LIFE_LIMIT_NS = 400 * 86_400 * NS_PER_S
 
 
@@ -52,7 +53,8 @@ def read_directory(token: bytes, key: bytes) -> Listing:
         issued, expires = parse_time(said.issued), parse_time(said.expires)
     except BadInput as e:
         raise Refused("malformed", f"the directory: {e}") from e
-    if not (1 <= len(said.name.strip()) <= len(said.name) <= NAME_LIMIT and said.version >= 1):
+    named = 1 <= len(said.name.strip()) <= len(said.name) <= NAME_LIMIT
+    if not (named and 1 <= said.version <= VERSION_LIMIT):
         raise Refused("malformed", f"a directory has a name of 1 to {NAME_LIMIT} characters and a version from 1")
     if not issued < expires <= issued + LIFE_LIMIT_NS:
         raise Refused("malformed", "a directory expires after it is issued, at most 400 days after")

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 from click.testing import CliRunner
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from agent.adapters.directory_source import fetch_directory
 from agent.cli.directory import directory as command
 from agent.cli.output import Options
-from agent.core.directory import accept_directory, read_directory, sign_directory
+from agent.core import statements
+from agent.core.directory import Directory, accept_directory, read_directory, sign_directory
 from agent.core.encoding import from_b64u
 from agent.core.errors import BadInput, DoorwardError, Refused, Unavailable
 from agent.core.statements import Kind, raw_public
@@ -110,6 +112,15 @@ def test_an_old_directory_cannot_be_put_back_not_even_after_a_restart(register: 
     assert refused.value.reason == "stale-directory"
     notes = [e.details for e in register.home.ledger.entries() if e.what == "directory-changed"]
     assert len(notes) == 2
+
+
+@pytest.mark.parametrize("number", [2**53, 2**63, 2**64 - 1])
+def test_a_version_no_phone_and_no_database_can_hold_is_refused(register: Register, number: int) -> None:
+    token = register.version(1)
+    said = msgspec.structs.replace(statements.unverified(Kind.DIRECTORY, token, Directory), version=number)
+    with pytest.raises(Refused):
+        register.trusted().offer(statements.sign(Kind.DIRECTORY, said, register.key))
+    assert register.trusted().offer(register.version(2**53 - 1))
 
 
 def test_another_key_pinned_is_another_directory(register: Register) -> None:
