@@ -55,6 +55,7 @@ from agent.core.owner_api import (
 from agent.core.settings import Change
 
 BODY_LIMIT = 1024 * 1024
+DECISION_LIMIT = 12 * 1024 * 1024  # 64 clips, 4,096 sealed keys each, b64u: an owner's, never a stranger's
 _KEEPALIVE_S = 15.0
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src blob:; "
@@ -360,7 +361,7 @@ class OwnerServer:
 
     async def _decide(self, request: web.Request) -> web.Response:
         self._owner(request)
-        body = await _body(request, DecisionBody)
+        body = await _body(request.clone(client_max_size=DECISION_LIMIT), DecisionBody)
         releases = [from_b64u(text) for text in body.releases]
         return _json(await self._desk.decide(request.match_info["id"], body.decision.encode(), releases))
 
@@ -396,7 +397,7 @@ def _number(text: str | None, default: int) -> int:
     return int(text)
 
 
-async def _body(request: web.Request, kind: type[T]) -> T:
+async def _body(request: web.BaseRequest, kind: type[T]) -> T:
     return from_json(await request.read(), kind, "the request's body")
 
 

@@ -18,10 +18,12 @@ from agent.adapters.http import BODY_LIMIT, OwnerServer
 from agent.adapters.owner_client import OwnerClient
 from agent.core import identity, statements
 from agent.core.directory import read_directory, sign_directory
-from agent.core.encoding import b64u, format_time, from_b64u
+from agent.core.encoding import b64u, format_time, from_b64u, to_json
 from agent.core.errors import BadInput, NotThere, Refused, Unavailable
 from agent.core.frame import Track
 from agent.core.owner_api import ClipSummary, DirectoryStatement, Status, Trouble
+from agent.core.release import CLIPS_LIMIT
+from agent.core.sealing import KEY_BYTES
 from agent.core.settings import (
     Block,
     DeclineRules,
@@ -258,6 +260,22 @@ async def test_a_whole_decision_through_the_api(served: Served) -> None:
     assert [entry.what for entry in served.home.ledger.entries()][-5:] == [
         "request-received", "decided", "held", "undone", "decided",
     ]  # fmt: skip
+
+
+async def test_a_yes_to_as_much_as_one_may_share_fits(served: Served) -> None:
+    """64 clips of five minutes with their sound, a key a second."""
+    releases = [b64u(bytes(48 + KEY_BYTES * 2 * 301))] * CLIPS_LIMIT
+    body = to_json({"decision": "", "releases": releases})
+    assert len(body) > BODY_LIMIT
+    async with OwnerClient(served.url) as client, aiohttp.ClientSession() as http:
+        await served.session(client).open()
+        for token, size, reason in (
+            (client.token, 1, "not-found"), (client.token, 10, "too-large"), (None, 1, "no-session"),
+        ):  # fmt: skip
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            url = f"{served.url}/api/requests/AAAAAAAAAAAAAAAAAAAAAA/decision"
+            async with http.post(url, data=body * size, headers=headers) as answer:
+                assert (await answer.json())["error"]["reason"] == reason
 
 
 async def test_the_sealed_file_honours_ranges(served: Served) -> None:
