@@ -24,6 +24,10 @@ class Constants:
     light_settle_s: float = 0.7
     light_slack: float = 0.6  # tolerance for contrast that light alone changed, per unit of gain
 
+    bars_least: float = 0.01  # lamps that flicker make the rows of a rolling shutter brighter and darker, from this
+    bars_most: float = 0.12  # to this share
+    bars_smooth: int = 9  # rows: bars have soft edges
+
     # Difference: how far a pixel must be from all its neighbours in the empty scene.
     floor: float = 3.5  # grey levels, on a perfectly quiet picture
     per_noise: float = 4.0  # of the median deviation

@@ -23,6 +23,7 @@ Grey = MatLike
 Plane = MatLike
 
 _BLOCKS = (8, 5)
+_BAR_COLUMNS: Final = 8  # each how many columns one is looked at
 _FLAT_FOR_S = 0.5  # the empty scene changes over seconds; what is derived from it may be this old
 _KERNEL_3 = np.ones((3, 3), np.uint8)
 _KERNEL_5 = np.ones((5, 5), np.uint8)
@@ -100,7 +101,8 @@ class EmptyScene:
             picture, cells = seen, self._in_cells(seen)
 
         guarded = self._guarded(guards)
-        expected, light, relit = self._in_this_light(cells, guarded, step_s)
+        remembered = self._with_bars(self._mean, picture)
+        expected, light, relit = self._in_this_light(remembered, cells, guarded, step_s)
         high, low = cv2.dilate(expected, _KERNEL_3), cv2.erode(expected, _KERNEL_3)
         difference = cv2.max(cv2.subtract(picture, high), cv2.subtract(low, picture))
         noise = _median(cv2.absdiff(picture[::5], expected[::5]))
@@ -244,14 +246,15 @@ class EmptyScene:
             mask[guard.top : guard.bottom, guard.left : guard.right] = 1 if guard.going else 2
         return mask
 
-    def _in_this_light(self, cells: Plane, guarded: Grey | None, step_s: float) -> tuple[Grey, Plane, float]:
+    def _in_this_light(
+        self, remembered: Plane, cells: Plane, guarded: Grey | None, step_s: float
+    ) -> tuple[Grey, Plane, float]:
         """The empty scene as it would look now, the gain of each cell, and the most one is off 1.
 
         A median over cells, blind under a recognised figure.
         """
-        assert self._mean is not None
         pad = self._c.light_pad
-        ratio: Plane = (cells + pad) / (self._in_cells(self._mean) + pad)
+        ratio: Plane = (cells + pad) / (self._in_cells(remembered) + pad)
         whole = _median_of(ratio)
         covered = None if guarded is None else self._in_cells((guarded > 0).astype(np.float32)) > 0
         if covered is not None and covered.mean() < 0.9:
@@ -264,8 +267,23 @@ class EmptyScene:
         local = relative * np.float32(whole)
         self._relative = relative if covered is None else np.where(covered, self._relative, relative)
         gain = cv2.resize(local, self._size, interpolation=cv2.INTER_LINEAR)
-        lit: Plane = cv2.multiply(self._mean + np.float32(pad), gain)
+        lit: Plane = cv2.multiply(remembered + np.float32(pad), gain)
         return _as_grey(lit - np.float32(pad)), local, float(np.abs(local - 1).max())
+
+    def _with_bars(self, remembered: Plane, picture: Grey) -> Plane:
+        """The same with the bars that a rolling shutter makes of lamps on alternating current: a gain for each row.
+
+        A median over each row; what fills most of one and is not faint is no bar.
+        """
+        c, pad = self._c, np.float32(self._c.light_pad)
+        seen, empty = (p[:, ::_BAR_COLUMNS].astype(np.float32) + pad for p in (picture, remembered))
+        middle = seen.shape[1] // 2
+        rows = np.partition(seen / empty, middle, axis=1)[:, middle : middle + 1]
+        rows = cv2.blur(rows, (1, c.bars_smooth), borderType=cv2.BORDER_REFLECT)
+        rows /= _median_of(rows)
+        if not c.bars_least < float(np.abs(rows - 1).max()) < c.bars_most:
+            return remembered
+        return np.asarray((remembered + pad) * rows - pad, np.float32)
 
     def _threshold(self, noise: float, rain: bool, light: Plane, contrast: Grey | None) -> Grey:
         c = self._c

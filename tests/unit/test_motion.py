@@ -168,6 +168,20 @@ def test_headlights_over_a_bare_wall_are_no_figure(strength: float) -> None:
         assert not verdict.moving, i
 
 
+@pytest.mark.parametrize(("bars", "depth"), [(1.0, 0.08), (2.5, 0.05)])
+def test_bars_of_flickering_lamps_are_no_figure_and_hide_none(bars: float, depth: float) -> None:
+    detector = MotionDetector(SHAPE)
+    rows = np.arange(180)[:, None] / 180
+    moving = []
+    for i in range(250):
+        picture = scene(100 + i, -24 + (i - 100) * 7.0 if 100 <= i < 150 else None)
+        lit = picture * (1 + depth * np.sin(2 * np.pi * bars * rows + 0.9 * i))
+        moving.append(detector.observe(LumaFrame(i * FRAME_NS, np.clip(lit, 0, 255).astype(np.uint8))).moving)
+    assert not any(moving[:100])
+    assert all(moving[107:145])
+    assert not any(moving[151:])
+
+
 @pytest.mark.parametrize("shape", [(32, 32), (61, 99), (240, 320), (320, 180)])
 def test_any_size_and_any_content_is_taken(shape: tuple[int, int]) -> None:
     detector = MotionDetector(shape)
