@@ -23,7 +23,7 @@ Grey = MatLike
 Plane = MatLike
 
 _BLOCKS = (8, 5)
-_BAR_COLUMNS: Final = 8  # each how many columns one is looked at
+_BAR_COLUMNS = 8  # each how many columns one is looked at
 _FLAT_FOR_S = 0.5  # the empty scene changes over seconds; what is derived from it may be this old
 _KERNEL_3 = np.ones((3, 3), np.uint8)
 _KERNEL_5 = np.ones((5, 5), np.uint8)
@@ -280,7 +280,7 @@ class EmptyScene:
         middle = seen.shape[1] // 2
         rows = np.partition(seen / empty, middle, axis=1)[:, middle : middle + 1]
         rows = cv2.blur(rows, (1, c.bars_smooth), borderType=cv2.BORDER_REFLECT)
-        rows /= _median_of(rows)
+        rows = rows / _median_of(rows)
         if not c.bars_least < float(np.abs(rows - 1).max()) < c.bars_most:
             return remembered
         return np.asarray((remembered + pad) * rows - pad, np.float32)
