@@ -273,7 +273,7 @@ class EmptyScene:
     def _with_bars(self, remembered: Plane, picture: Grey) -> Plane:
         """The same with the bars that a rolling shutter makes of lamps on alternating current: a gain for each row.
 
-        A median over each row; what fills most of one and is not faint is no bar.
+        A median over each row. What fills most of one and is not faint is no bar, nor what is only brighter or darker.
         """
         c, pad = self._c, np.float32(self._c.light_pad)
         seen, empty = (p[:, ::_BAR_COLUMNS].astype(np.float32) + pad for p in (picture, remembered))
@@ -281,7 +281,8 @@ class EmptyScene:
         rows = np.partition(seen / empty, middle, axis=1)[:, middle : middle + 1]
         rows = cv2.blur(rows, (1, c.bars_smooth), borderType=cv2.BORDER_REFLECT)
         rows = rows / _median_of(rows)
-        if not c.bars_least < float(np.abs(rows - 1).max()) < c.bars_most:
+        brighter, darker = float(rows.max()) - 1, 1 - float(rows.min())
+        if min(brighter, darker) < c.bars_least or max(brighter, darker) > c.bars_most:
             return remembered
         return np.asarray((remembered + pad) * rows - pad, np.float32)
 
