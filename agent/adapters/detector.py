@@ -23,7 +23,10 @@ from agent.core.errors import Corrupt, Unavailable
 log = logging.getLogger(__name__)
 
 _NICENESS: Final = 5
-_NO_RUNTIME: Final = "it needs onnxruntime, which is not installed here; 'pip install doorward[detector]' adds it"
+_NO_RUNTIME: Final = (
+    "it needs onnxruntime, which is not installed here; 'sudo scripts/install' adds it ('scripts/environment dev' "
+    "where nothing is installed)"
+)
 
 
 class DetectorState(Enum):

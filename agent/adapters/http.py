@@ -197,7 +197,7 @@ class OwnerServer:
                 ) from e
             raise Unavailable(
                 f"port {port} on {host} is not free for the owner's page ({os.strerror(e.errno or 0)}); "
-                "stop what uses it, or choose another in the settings (http.port, http.https_port)"
+                "stop what uses it, or choose another (http.port, http.https_port in the settings; --port of the demo)"
             ) from e
         return int(runner.addresses[-1][1])
 

@@ -92,6 +92,7 @@ def init(context: click.Context, agency: str, identity_path: Path) -> None:
     def human(console: Console) -> None:
         console.print(f"Keys are in {escape(str(identity_path))}; keep that file secret.")
         console.print(f"Homeowners pin {escape(str(made.statement_path))}, good until {made.said.expires[:10]}.")
+        console.print(f"The key id, by which brokers know you: {made.said.id}")
 
     report(options(context), document, human)
 

@@ -157,7 +157,7 @@ def test_without_the_runtime_it_says_how_to_get_it(tmp_path: Path) -> None:
         [sys.executable, "-c", _WITHOUT, model_file(tmp_path)], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "failed"
-    assert "pip install doorward[detector]" in done.stderr
+    assert "'sudo scripts/install' adds it" in done.stderr
     assert "Traceback" not in done.stderr
 
 
