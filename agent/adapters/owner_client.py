@@ -92,6 +92,8 @@ class OwnerClient:
                 if response.status >= 400:
                     raise _problem(response.status, data)
                 return data
+        except aiohttp.InvalidURL as e:
+            raise BadInput(f"'{self._url}' is not the address of a doorbell; it looks like http://NAME:8080") from e
         except (aiohttp.ClientError, TimeoutError, OSError) as e:
             raise Unavailable(
                 f"the doorbell at {self._url} does not answer ({type(e).__name__}); is it running?"

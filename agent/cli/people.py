@@ -151,12 +151,14 @@ def recover(
     phrase = None if no_passphrase else new_passphrase()
     seeds = secrets.token_bytes(64) + raw
     content = key_file.make(name, seeds, identity.recovery_entry(keys), phrase, secrets.token_bytes(48))
-    key_file.write(identity_path, content, new=True)
     me = identity.owner_entry(name, key_file.unlock(content, phrase))
 
     async def work() -> key_file.PairedDoorbell:
         async with OwnerClient(device) as client:
-            return await people.come_back(client, device, keys, me, alone=alone, now=utc_ns)
+            return await people.come_back(
+                client, device, keys, me, alone=alone, now=utc_ns,
+                keep_keys=lambda: key_file.write(identity_path, content, new=True),
+            )  # fmt: skip
 
     doorbell = asyncio.run(work())
     key_file.write(identity_path, key_file.with_doorbell(content, doorbell), new=False)

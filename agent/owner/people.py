@@ -84,9 +84,20 @@ async def join(
 
 
 async def come_back(
-    client: OwnerClient, url: str, recovery: KeyPair, me: Owner, *, alone: bool, now: Callable[[], int]
+    client: OwnerClient,
+    url: str,
+    recovery: KeyPair,
+    me: Owner,
+    *,
+    alone: bool,
+    now: Callable[[], int],
+    keep_keys: Callable[[], None],
 ) -> PairedDoorbell:
-    """Become an owner again with nothing but the recovery code; `alone` takes out everybody else (lost, stolen)."""
+    """Become an owner again with nothing but the recovery code; `alone` takes out everybody else (lost, stolen).
+
+    `keep_keys` is called when the doorbell has taken the code, before it is told of `me`: until then nothing is lost
+    with the keys, and from then on everything.
+    """
     device = await client.get("/api/device", Device)
     doorbell = PairedDoorbell(url, device.id, device.key)
     session = OwnerSession(client, doorbell, recovery, now)
@@ -98,6 +109,7 @@ async def come_back(
     old = identity.read_owner_set(current, device.id)
     others = [] if alone else old.owners
     _, token = next_owner_set(current, device.id, [*others, me], now(), recovery)
+    keep_keys()
     await _hand_over(session, OwnersBody(token.decode()))
     return doorbell
 

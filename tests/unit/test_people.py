@@ -179,7 +179,18 @@ async def test_the_recovery_code_alone_opens_old_and_new(served: Served, alone: 
     new = new_keys()
     me = identity.owner_entry("New computer", new)
     async with OwnerClient(served.url) as client:
-        await people.come_back(client, served.url, served.home.recovery, me, alone=alone, now=lambda: NOW)
+        at = (client, served.url, served.home.recovery, me)
+        versions: list[int] = []  # of the owners in force when the keys are kept: the doorbell must not know them yet
+
+        def keep_keys() -> None:
+            owners = served.doorkeeper.owner_set()
+            assert owners is not None
+            versions.append(owners.version)
+
+        await people.come_back(*at, alone=alone, now=lambda: NOW, keep_keys=keep_keys)
+        now_in_force = served.doorkeeper.owner_set()
+        assert now_in_force is not None
+        assert versions == [now_in_force.version - 1]
     later = served.home.record_clip(NOW + 100 * SECOND)
     async with OwnerClient(served.url) as client:
         keys = dataclasses.replace(new, older=served.home.recovery.opens)
@@ -204,10 +215,13 @@ async def test_the_recovery_code_looks_but_does_not_decide(served: Served) -> No
 
 
 async def test_another_recovery_code_is_nobodys(served: Served) -> None:
-    me = identity.owner_entry("Thief", new_keys())
+    me, kept = identity.owner_entry("Thief", new_keys()), list[int]()
     async with OwnerClient(served.url) as client:
         with pytest.raises(Refused, match="not one of this doorbell's"):
-            await people.come_back(client, served.url, new_keys(), me, alone=True, now=lambda: NOW)
+            await people.come_back(
+                client, served.url, new_keys(), me, alone=True, now=lambda: NOW, keep_keys=lambda: kept.append(1)
+            )
+    assert kept == [], "no file is left that would be in the way of the next try"
 
 
 def test_a_key_file_keeps_the_recovery_codes_key(tmp_path: Path) -> None:
@@ -274,3 +288,12 @@ def test_one_wrong_code_is_one_line_however_many_clips_it_leaves_shut(tmp_path: 
     assert isinstance(done.exception, Refused)
     assert "0 of 3 clips opened" in done.output
     assert [line.count("(3 clips)") for line in done.output.splitlines() if "not opened" in line] == [1]
+
+
+def test_a_doorbell_that_is_away_leaves_no_key_file_in_the_way(tmp_path: Path) -> None:
+    arguments = ["owner", "recover", "--identity", str(tmp_path / "me"), "--no-passphrase", "--device"]
+    code = identity.recovery_code(secrets.token_bytes(identity.SECRET_BYTES))
+    for address, error in (("http://127.0.0.1:1", Unavailable), ("nonsense", BadInput)):
+        done = CliRunner().invoke(doorward, [*arguments, address], env={"DOORWARD_RECOVERY_CODE": code})
+        assert isinstance(done.exception, error), done.exception
+        assert not (tmp_path / "me").exists()
