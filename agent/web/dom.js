@@ -82,6 +82,19 @@ export function facts(...rows) {
 }
 
 /**
+ * Other children in a list of links, the finger or the screen reader still on the one it was on.
+ * @param {HTMLElement} place
+ * @param {() => Node[]} make may take what is in the list into others
+ */
+export function renew(place, make) {
+  const at = place.contains(document.activeElement) && document.activeElement?.getAttribute("href");
+  place.replaceChildren(...make());
+  /** @type {HTMLElement | null} */
+  const same = at ? place.querySelector(`[href="${CSS.escape(at)}"]`) : null;
+  same?.focus({ preventScroll: true });
+}
+
+/**
  * The way up.
  * @param {string} href
  * @param {string} where
@@ -95,7 +108,7 @@ export function back(href, where) {
  * @param {string} text
  */
 export function quoted(text) {
-  return h("blockquote", {}, ...text.split("\n").map((line) => h("p", {}, line)));
+  return h("blockquote", {}, ...text.split("\n").map((line) => h("p", { dir: "auto" }, line)));
 }
 
 /**

@@ -5,7 +5,7 @@
 import { callOpen, Session } from "./api.js";
 import { seeDirectory } from "./directory.js";
 import { parseTime } from "./encoding.js";
-import { Refused, words } from "./errors.js";
+import { Refused, Unavailable, words } from "./errors.js";
 import { Glimpses } from "./glimpses.js";
 import { followsOwnerSet } from "./identity.js";
 import { recall, remember } from "./keystore.js";
@@ -52,7 +52,7 @@ const ICONS = {
   settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4",
 };
 
-const main = h("main", { tabindex: "-1" });
+const main = h("main", { tabindex: "-1", "aria-busy": "true" });
 const live = h("p", { class: "unseen", "aria-live": "polite" });
 const notices = h("div", { class: "notices", "aria-live": "polite" });
 const line = h("p", { class: "status" });
@@ -104,13 +104,15 @@ async function route(app) {
     if (link.getAttribute("data-view") === (VIEWS[view] ? view : "clips")) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  main.setAttribute("aria-busy", "true");
   let next;
   try {
     next = await make(app, decodeURIComponent(id));
   } catch (error) {
-    next = { node: h("section", {}, h("h1", {}, "This cannot be shown"), trouble(words(error))), title: "Trouble" };
+    next = notShown(app, error, id !== "" && VIEWS[view] ? view : "");
   }
   if (turn !== routing) return next.close?.();
+  main.removeAttribute("aria-busy");
   shown?.close?.();
   shown = next;
   document.title = `${next.title} · ${app.status.name}`;
@@ -120,6 +122,31 @@ async function route(app) {
   heading?.setAttribute("tabindex", "-1");
   heading?.focus({ preventScroll: true });
   return undefined;
+}
+
+/**
+ * A screen that could not be made; one that only lacked the doorbell's answer is made anew when it answers again.
+ * @param {App} app
+ * @param {unknown} error
+ * @param {string} list that it stands in
+ * @returns {View}
+ */
+function notShown(app, error, list) {
+  const node = h(
+    "section",
+    {},
+    h("h1", {}, "This cannot be shown"),
+    trouble(words(error)),
+    h(
+      "p",
+      { class: "buttons" },
+      list && h("a", { class: "button", href: `#/${list}` }, "Back to the list"),
+      h("button", { type: "button", onclick: () => app.reload() }, "Try again"),
+    ),
+  );
+  const update = async (/** @type {string} */ what) =>
+    error instanceof Unavailable && what === "everything" ? app.reload() : undefined;
+  return { node, title: "Trouble", update };
 }
 
 /** @param {App} app */
@@ -220,6 +247,8 @@ function seeRequests() {
   notices.append(notice);
 }
 
+/** For how long somebody is said to be at the door. */
+const VISIT_MS = 60_000;
 /** @type {HTMLElement | null} */
 let visit = null;
 
@@ -239,6 +268,7 @@ function tellOfVisit(label) {
   );
   visit = notice;
   notices.append(notice);
+  setTimeout(() => notice.remove(), VISIT_MS);
 }
 
 /** @param {App} app */
@@ -315,6 +345,7 @@ async function start() {
   if (here) history.replaceState(null, "", "/pair"); // the secret must not stay in the address bar or the history
   document.body.replaceChildren(main);
   if (!globalThis.isSecureContext || !crypto.subtle) {
+    main.removeAttribute("aria-busy");
     main.append(
       h("h1", {}, "This address is not safe enough"),
       trouble("A browser makes keys only on a protected page. Open this page by its https:// address."),
@@ -335,8 +366,10 @@ async function start() {
         if (!(error instanceof Refused && error.reason === "unknown-signer")) throw error;
       }
     }
+    main.removeAttribute("aria-busy");
     main.append(pairView(found, here, (paired) => begin(new Session(paired))));
   } catch (error) {
+    main.removeAttribute("aria-busy");
     main.replaceChildren(
       h("h1", {}, "Not connected"),
       trouble(words(error)),

@@ -9,16 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from agent.core.encoding import b64u, format_time, parse_time
 from tests.page_home import AGENCY, PageHome, chromium
 from tests.slow.test_page_journey import Phone, film  # noqa: F401
 
 pytestmark = pytest.mark.slow
 
 HOUR_S = 3600
+QUARTER_NS = 15 * 60 * 10**9
 
 
 @pytest.fixture(scope="module")
@@ -96,4 +99,116 @@ def test_a_phone_whose_clock_is_wrong_can_answer(home: PageHome, browser: Browse
     page.get_by_role("dialog").get_by_role("button", name="Share", exact=True).click()
     expect(page.get_by_role("heading", name="You said yes")).to_be_visible()
     assert home.state(asked.id) == "agreed"
+    phone.close()
+
+
+class ManyClips:
+    """A doorbell that answers with `total` clips, one every quarter of an hour, and `newer` ones."""
+
+    def __init__(self, page: Page, total: int) -> None:
+        self.total = total
+        self.newer = 0
+        page.route("**/api/clips?*", self._answer)
+
+    def _answer(self, route: Route) -> None:
+        asked = parse_qs(urlsplit(route.request.url).query)
+        answer = route.fetch(url=route.request.url.partition("?")[0] + "?limit=1")
+        if not answer.ok or not answer.json()["clips"]:
+            return route.fulfill(response=answer)
+        [real] = answer.json()["clips"]
+        start, end = (parse_time(real[name]) for name in ("start", "end"))
+        before = parse_time(asked["to"][0]) if "to" in asked else 2**63
+        found = []
+        for n in range(-self.newer, self.total):
+            earlier = n * QUARTER_NS
+            known = b64u((n % 2**64).to_bytes(16)) if n else real["id"]
+            at = {"id": known, "start": format_time(start - earlier), "end": format_time(end - earlier)}
+            if start - earlier < before:
+                found.append(real | at)
+        return route.fulfill(json={"clips": found[: int(asked["limit"][0])]})
+
+
+def test_the_oldest_of_many_clips_can_be_reached_and_the_finger_stays(home: PageHome, browser: Browser) -> None:
+    phone = Phone(browser, "light")
+    page = phone.page
+    many = ManyClips(page, 0)
+    phone.pair(home)
+    home.recorded()
+    many.total = 500
+    page.reload()
+    rows = page.locator("a.clip-row")
+    expect(rows).to_have_count(200)
+    for shown in (399, 500):
+        page.get_by_role("button", name="Earlier clips").click()
+        expect(rows).to_have_count(shown)
+    expect(page.get_by_role("button", name="Earlier clips")).to_be_hidden()
+    rows.nth(450).focus()
+    many.newer = 1
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the list is read anew
+    expect(rows).to_have_count(501)
+    expect(rows.nth(451)).to_be_focused()
+    phone.close()
+
+
+def test_a_slow_or_silent_doorbell_is_waited_for_in_sight(home: PageHome, browser: Browser) -> None:
+    phone = Phone(browser, "light")
+    page = phone.page
+    phone.pair(home)
+    home.recorded()
+    held: list[Route] = []
+    page.route("**/api/audit*", lambda route: held.append(route))
+    page.get_by_role("link", name="Log").click()
+    main = page.get_by_role("main")
+    expect(main).to_have_attribute("aria-busy", "true")
+    assert "Opening" in main.evaluate("m => getComputedStyle(m, '::before').content")
+    held[0].abort()
+    expect(page.get_by_role("heading", name="This cannot be shown")).to_be_visible()
+    assert main.get_attribute("aria-busy") is None
+    page.unroute("**/api/audit*")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # heard again
+    expect(page.get_by_role("heading", name="Log")).to_be_visible()
+    page.goto(f"{home.origin}/#/clips/{'A' * 22}")
+    page.get_by_role("link", name="Back to the list").click()
+    expect(page.locator("a.clip-row").first).to_be_visible()
+    phone.close()
+
+
+def test_who_is_at_the_door_is_not_said_for_hours_nor_over_a_yes(home: PageHome, browser: Browser) -> None:
+    phone = Phone(browser, "light", viewport={"width": 320, "height": 568})
+    page = phone.page
+    page.clock.install()
+    phone.pair(home)
+    asked = home.ask()
+    home.visit("person")
+    expect(page.locator(".visit")).to_be_visible()
+    page.goto(f"{home.origin}/#/requests/{asked.id}")
+    choose_first(page)
+    page.clock.run_for(1000)
+    page.get_by_role("dialog").get_by_role("button", name="Share", exact=True).click()
+    expect(page.get_by_role("heading", name="You said yes")).to_be_visible()
+    expect(page.get_by_role("button", name="Take it back")).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Hold").click()
+    expect(page.locator(".visit")).to_be_visible()
+    page.clock.run_for(60_000)
+    expect(page.locator(".visit")).to_have_count(0)
+    phone.close()
+
+
+@pytest.mark.parametrize("letters", ["17px", "34px"])
+def test_words_are_whole_on_a_small_phone_and_in_large_letters(home: PageHome, browser: Browser, letters: str) -> None:
+    small = letters == "17px"
+    phone = Phone(browser, "light", viewport={"width": 320 if small else 390, "height": 568})
+    page = phone.page
+    phone.pair(home)
+    page.evaluate("size => document.documentElement.style.fontSize = size", letters)
+    asked = home.ask()
+    for view in ("clips", "requests", "log", "settings", f"requests/{asked.id}"):
+        page.goto(f"{home.origin}/#/{view}")
+        expect(page.get_by_role("main")).not_to_have_attribute("aria-busy", "true")
+        for label in page.locator("nav a > span:not(.badge)").all():
+            if label.is_visible():
+                assert label.evaluate("e => e.getClientRects().length") == 1, f"{label.inner_text()} is broken"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+    for value in page.locator("dd").all():
+        assert value.bounding_box()["width"] > 100, value.inner_text()  # type: ignore[index]
     phone.close()

@@ -2,8 +2,9 @@
  * All clips, newest first, day by day; each day with a strip that shows when something happened. What a clip shows is
  * sealed in it: this page opens it for the clips that are looked at, and for all where a filter needs it.
  */
-import { parseTime } from "../encoding.js";
-import { h } from "../dom.js";
+import { formatTime, parseTime } from "../encoding.js";
+import { button, h, renew, trouble } from "../dom.js";
+import { words } from "../errors.js";
 import { clipList } from "../messages.js";
 import { clock, count, day, duration, fullHour, labelled, uncertainty } from "../words.js";
 
@@ -64,8 +65,49 @@ export async function clipsView(app) {
     { class: "filters", role: "group", "aria-label": "Show clips with" },
     ...["", ...FILTERS].map(choose),
   );
+  /** @type {ClipSummary[]} those before the newest, as far as they were asked for */
+  let older = [];
+  let listed = "";
+  const read = async (/** @type {ClipSummary} */ before) => {
+    // A moment later than the one it began: of two that began together neither is left out.
+    const to = formatTime(parseTime(before.start) + 1n);
+    return (await app.session.get(`/api/clips?to=${to}&limit=${PAGE}`, clipList)).clips;
+  };
+  const earlier = button(
+    {},
+    "Earlier clips",
+    async () => {
+      const last = older.at(-1) ?? newest.at(-1);
+      if (!last) return;
+      const found = await read(last);
+      older.push(...found.filter(({ id }) => !rows.has(id)));
+      ended = found.length < PAGE;
+      show();
+      if (wanted) await sift();
+    },
+    (error) => said.replaceChildren(trouble(words(error))),
+  );
+  /** @type {ClipSummary[]} */
+  let newest = [];
+  let ended = false;
   const fill = async () => {
     const { clips } = await app.session.get(`/api/clips?limit=${PAGE}`, clipList);
+    const ids = new Set(clips.map(({ id }) => id));
+    const last = clips.at(-1);
+    if (clips.length < PAGE) [older, ended] = [[], true];
+    else if (!newest.some(({ id }) => ids.has(id))) [older, ended] = [[], false]; // what came between is not known
+    else if (last) {
+      const gone = newest.filter(({ id, start }) => !ids.has(id) && parseTime(start) <= parseTime(last.start));
+      older = [...gone, ...older];
+    }
+    newest = clips;
+    if (JSON.stringify(newest) === listed) return;
+    listed = JSON.stringify(newest);
+    show();
+    if (wanted) await sift();
+  };
+  const show = () => {
+    const clips = [...new Map([...newest, ...older].map((clip) => [clip.id, clip])).values()];
     watch.disconnect();
     const before = new Map(rows);
     rows.clear();
@@ -74,7 +116,8 @@ export async function clipsView(app) {
       rows.set(clip.id, known?.is(clip) ? known : new Row(clip));
     }
     filters.hidden = clips.length === 0;
-    list.replaceChildren(
+    earlier.hidden = ended;
+    renew(list, () => [
       ...(clips.length === 0
         ? [
             h(
@@ -85,16 +128,14 @@ export async function clipsView(app) {
           ]
         : []),
       ...[...byDay(clips)].map(([name, found]) => daySection(name, found, rows)),
-      ...(clips.length === PAGE ? [h("p", { class: "quiet" }, `The newest ${PAGE} clips are shown.`)] : []),
-    );
+    ]);
     for (const row of rows.values()) watch.observe(row.node);
-    if (wanted) await sift();
   };
   await fill();
   const update = async (/** @type {string} */ what) =>
     void ((what === "clips" || what === "everything") && (await fill()));
   return {
-    node: h("section", {}, h("h1", {}, "Clips"), filters, said, list),
+    node: h("section", {}, h("h1", {}, "Clips"), filters, said, list, h("p", { class: "buttons" }, earlier)),
     title: "Clips",
     update,
     close: () => watch.disconnect(),

@@ -1,5 +1,5 @@
 /** All requests: those that wait first, then those that an answer is still doing something to. */
-import { h } from "../dom.js";
+import { h, renew } from "../dom.js";
 import { requestList } from "../messages.js";
 import { moment, span, STATE } from "../words.js";
 
@@ -12,12 +12,15 @@ const UNDER_WAY = new Set(["agreed", "held", "sending"]);
  */
 export async function requestsView(app) {
   const list = h("div");
+  let listed = "";
   const fill = async () => {
     const { requests } = await app.session.get("/api/requests", requestList);
+    if (JSON.stringify(requests) === listed) return;
+    listed = JSON.stringify(requests);
     const waiting = requests.filter((row) => row.state === "asked");
     const running = requests.filter((row) => UNDER_WAY.has(row.state));
     const rest = requests.filter((row) => row.state !== "asked" && !UNDER_WAY.has(row.state));
-    list.replaceChildren(
+    renew(list, () => [
       ...(requests.length === 0
         ? [
             h(
@@ -34,7 +37,7 @@ export async function requestsView(app) {
         ? [h("h2", {}, "Under way"), h("ul", { class: "cards" }, ...running.map(card))]
         : []),
       ...(rest.length > 0 ? [h("h2", {}, "Earlier"), h("ul", { class: "cards" }, ...rest.map(card))] : []),
-    );
+    ]);
   };
   await fill();
   const node = h("section", {}, h("h1", {}, "Requests"), list);
