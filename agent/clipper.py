@@ -171,6 +171,7 @@ class Clipper:
         elif self._wanted is not None and self._wanted.ended_ns is None:
             self._wanted.ended_ns = self._end_ns
         self.end()
+        self._roll_motion_ns = None  # what came in last may have filled the clip
 
     def moved(self, time_ns: int) -> None:
         """Something still moves."""

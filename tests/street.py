@@ -61,6 +61,7 @@ class Recorded:
         self.evicted: list[ClipRow] = []
         self.budget = budget
         self.patience = patience
+        self.rules = SegmenterRules()
         self.failures: list[str] = []
         self.outages: list[tuple[str, int, int]] = []  # reason, how long, how much was lost (ns)
         self.source: list[str] = []
@@ -99,7 +100,7 @@ class Recorded:
         def in_force() -> tuple[OwnerSet, bytes]:
             return owners, statements.digest(token)
 
-        settings = RecorderSettings(MotionSettings(), SegmenterRules())
+        settings = RecorderSettings(MotionSettings(), self.rules)
         recorder = Recorder(
             self.home.clips, self.home.keeper(self.budget), settings, in_force, secrets.token_bytes, self,
             patience=self.patience,

@@ -14,6 +14,7 @@ from agent.core.errors import Unavailable
 from agent.core.frame import Away, EncodedPacket, Gap, LumaFrame, SourceItem, VideoFormat
 from agent.core.manifest import read_manifest
 from agent.core.sealing import CLIP_LIMIT_NS, RECORDS_LIMIT
+from agent.core.segmenter import SegmenterRules
 from agent.store.index import ClipRow
 from tests.household import NOW, SECOND
 from tests.street import SETS, Recorded, Street
@@ -61,6 +62,14 @@ def test_a_key_frame_in_every_picture_does_not_overflow_a_clip(tmp_path: Path) -
     assert set(range(100, 4350)) <= {n for row in rows for n in recorded.pictures(row)}
     assert max(row.records for row in rows) > 2500
     assert [gaps(recorded, row) for row in rows] == [[]] * len(rows), "a manifest of so many records can be verified"
+
+
+def test_a_clip_that_ends_when_it_is_nearly_full_is_the_last(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.rules = SegmenterRules(pre_roll_ns=30 * SECOND)
+    recorded.record(Street(340, [(40, 245)], gop=100))
+    last = recorded.pictures(recorded.rows()[-1])[-1]
+    assert 2490 <= last <= 2510, "nobody is there any more"
 
 
 def test_few_key_frames_lose_nothing(tmp_path: Path) -> None:
