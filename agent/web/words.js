@@ -56,18 +56,26 @@ export const day = (time) => DAY.format(dateOf(time));
 export const moment = (time) => `${DAY_SHORT.format(dateOf(time))}, ${clockShort(time)}`;
 
 /**
- * 14:10 – 14:40 on Monday 23 November; both days where it runs over midnight.
- * @param {string | bigint} from
- * @param {string | bigint} to
+ * 14:10 – 14:40 on Monday 23 November; both days where it runs over midnight, seconds where they count.
+ * @param {string} from
+ * @param {string} to
  */
 export function span(from, to) {
-  if (day(from) === day(to)) return `${day(from)}, ${clockShort(from)} – ${clockShort(to)}`;
-  return `${moment(from)} – ${moment(to)}`;
+  const told = [from, to].every((time) => dateOf(time).getTime() % 60_000 === 0) ? clockShort : clock;
+  if (day(from) === day(to)) return `${day(from)}, ${told(from)} – ${told(to)}`;
+  return `${DAY_SHORT.format(dateOf(from))}, ${told(from)} – ${DAY_SHORT.format(dateOf(to))}, ${told(to)}`;
 }
 
-/** Which zone the times are shown in. */
-export function zone() {
-  return ZONE.formatToParts(new Date()).find((part) => part.type === "timeZoneName")?.value ?? "local time";
+/**
+ * Which zone these times are shown in: summer and winter time are two.
+ * @param {string} from
+ * @param {string} to
+ */
+export function zone(from, to) {
+  const [first, last] = [from, to].map(
+    (time) => ZONE.formatToParts(dateOf(time)).find((part) => part.type === "timeZoneName")?.value ?? "local time",
+  );
+  return first === last ? first : `from ${first} to ${last}`;
 }
 
 /**

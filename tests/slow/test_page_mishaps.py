@@ -6,6 +6,7 @@ answer, many clips.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from agent.core.encoding import b64u, format_time, parse_time
+from tests.page_bench import Bench
 from tests.page_home import AGENCY, PageHome, chromium
 from tests.slow.test_page_journey import Phone, film  # noqa: F401
 
@@ -212,3 +214,21 @@ def test_words_are_whole_on_a_small_phone_and_in_large_letters(home: PageHome, b
     for value in page.locator("dd").all():
         assert value.bounding_box()["width"] > 100, value.inner_text()  # type: ignore[index]
     phone.close()
+
+
+def test_times_are_said_in_the_zone_they_had_then(browser: Browser) -> None:
+    """On the night when clocks go back an hour comes twice; a request's seconds are not rounded away."""
+    with Bench(browser) as bench:
+        devtools = bench.page.context.new_cdp_session(bench.page)
+        devtools.send("Emulation.setTimezoneOverride", {"timezoneId": "America/New_York"})
+        said = bench.run(
+            "return it.map(([from, to]) => [words.span(from, to), words.zone(from, to)]);",
+            [
+                ["2026-07-01T18:00:00Z", "2026-07-01T18:30:00Z"],
+                ["2026-11-01T05:30:00Z", "2026-11-01T06:15:00Z"],
+                ["2026-12-01T18:00:10Z", "2026-12-02T06:00:00.5Z"],
+            ],
+        )
+    summer, winter = "Eastern Daylight Time", "Eastern Standard Time"
+    assert [zone for _, zone in said] == [summer, f"from {summer} to {winter}", winter]
+    assert [len(re.findall(r"\d:\d\d:\d\d", span)) for span, _ in said] == [0, 0, 2]

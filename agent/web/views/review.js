@@ -119,7 +119,7 @@ function asked(detail, { said, fromNs, toNs }) {
           "span",
           {},
           span(said.from, said.to),
-          h("span", { class: "quiet" }, ` (${duration(Number((toNs - fromNs) / 1_000_000_000n))}, ${zone()})`),
+          h("span", { class: "quiet" }, ` (${duration(Number((toNs - fromNs) / 1_000_000_000n))}, ${zone(said.from, said.to)})`),
         ),
       ],
       ["Answer", `whenever you like until ${moment(said.expires)}`],
@@ -200,6 +200,11 @@ function meaning({ said }) {
         "li",
         {},
         `${said.requester.agency} gets a copy of exactly what you choose, second for second, without sound unless you put it in. The rest stays locked.`,
+      ),
+      h(
+        "li",
+        {},
+        "With it goes your doorbell’s signed note on each of these clips: when the whole clip began and ended and when something moved, also where you trim. It shows no picture of that.",
       ),
       h("li", {}, "After your yes you have a while to take it back; nothing leaves your home until then."),
       h(
