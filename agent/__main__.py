@@ -23,6 +23,20 @@ def _say(sentence: str) -> None:
     click.echo(text, err=True)
 
 
+def _placed(error: click.ClickException) -> click.ClickException:
+    """The error, or for an option of `doorward` itself that stands behind the command: where it belongs."""
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        ours = {name: option for option in commands.doorward.params for name in option.opts}
+        if option := ours.get(error.option_name):
+            name = error.option_name if getattr(option, "is_flag", False) else f"{error.option_name} …"
+            root = error.ctx.find_root().info_name or "doorward"
+            command = error.ctx.command_path.removeprefix(root).strip()
+            return click.UsageError(
+                f"{error.option_name} stands before the command: {root} {name} {command}", error.ctx
+            )
+    return error
+
+
 def main() -> None:
     """Run the command line and exit."""
     for stream in (sys.stdout, sys.stderr):
@@ -34,7 +48,7 @@ def main() -> None:
         _say(str(e))
         sys.exit(exit_code(e))
     except click.ClickException as e:
-        e.show()
+        _placed(e).show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         _say("stopped")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from agent.adapters import vitals
 from agent.cli.output import DEFAULT_CONFIG, DEFAULT_STATE, leave_log_to_answer, options, report
-from agent.core.errors import DoorwardError
+from agent.core.errors import BadInput
 from agent.core.health import Finding, Verdict, bad
 from agent.examining import examine
 
@@ -27,7 +27,7 @@ def doctor(context: click.Context) -> None:
     file, state = opts.config_path or DEFAULT_CONFIG, opts.state
     try:
         config = opts.config
-    except DoorwardError as error:
+    except BadInput as error:
         findings = [bad("settings", str(error), f"sudo nano {file}")]
     else:
         unit = vitals.service() if state == DEFAULT_STATE else None

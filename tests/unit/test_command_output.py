@@ -131,3 +131,17 @@ def test_a_rule_beyond_its_limits_is_said_in_words() -> None:
     assert b"5 is not in the range 15<=x<=720" in done.stderr
     done = run("owner", "pause", "--until", "tomorrow", "--identity", "none")
     assert (done.returncode, b"'tomorrow' is not a time" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "placed"),
+    [
+        ("clips --json", "--json clips"),
+        ("owner clips --state x", "--state … owner clips"),
+        ("audit verify -v", "-v audit"),
+    ],
+)
+def test_an_option_behind_the_command_is_told_its_place(words: str, placed: str) -> None:
+    done = run(*words.split())
+    assert done.returncode == 2
+    assert f"stands before the command: python -m agent {placed}" in done.stderr.decode()
