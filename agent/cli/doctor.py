@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from dataclasses import replace
 
 import click
 from rich.console import Console
@@ -10,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.adapters import vitals
-from agent.cli.output import DEFAULT_CONFIG, DEFAULT_STATE, leave_log_to_answer, options, report
+from agent.cli.output import DEFAULT_CONFIG, DEFAULT_STATE, Options, leave_log_to_answer, options, report
 from agent.core.errors import BadInput
 from agent.core.health import Finding, Verdict, bad
 from agent.examining import examine
@@ -33,6 +35,7 @@ def doctor(context: click.Context) -> None:
         unit = vitals.service() if state == DEFAULT_STATE else None
         with opts.console.status("Trying everything the doorbell needs …"):
             findings = list(examine(config, file, state, unit))
+    findings = [replace(found, do=found.do.replace("sudo doorward ", _command(opts))) for found in findings]
     fine = all(finding.verdict is not Verdict.BAD for finding in findings)
     checks = [
         {"check": found.check, "verdict": found.verdict.value, "text": found.text, "do": found.do} for found in findings
@@ -40,6 +43,14 @@ def doctor(context: click.Context) -> None:
     report(opts, {"ok": fine, "checks": checks}, lambda console: _show(console, findings))
     if not fine:
         sys.exit(1)
+
+
+def _command(opts: Options) -> str:
+    """How a command is given for the doorbell that was looked at."""
+    if opts.config_path is None and opts.state == DEFAULT_STATE:
+        return "sudo doorward "
+    named = f"--config {shlex.quote(str(opts.config_path))} " if opts.config_path else ""
+    return f"doorward {named}--state {shlex.quote(str(opts.state))} "
 
 
 def _show(console: Console, findings: list[Finding]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import struct
@@ -33,23 +34,23 @@ def run(*arguments: object, stdout: int = subprocess.PIPE, **environment: str) -
     return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, env=os.environ | environment, timeout=60)
 
 
-@pytest.mark.parametrize("json", [[], ["--json"]])
-def test_an_answer_that_cannot_be_written_is_one_sentence(state: Path, json: list[str]) -> None:
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_an_answer_that_cannot_be_written_is_one_sentence(state: Path, form: list[str]) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
-        done = run(*json, "--state", state, "clips", stdout=full)
+        done = run(*form, "--state", state, "clips", stdout=full)
     finally:
         os.close(full)
     assert done.returncode == 3
     assert done.stderr.decode().startswith("doorward: the answer could not be written: No space left on device;")
 
 
-@pytest.mark.parametrize("json", [[], ["--json"]])
-def test_a_reader_that_has_seen_enough_is_no_failure(state: Path, json: list[str]) -> None:
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_reader_that_has_seen_enough_is_no_failure(state: Path, form: list[str]) -> None:
     reads, writes = os.pipe()
     os.close(reads)
     try:
-        done = run(*json, "--state", state, "clips", stdout=writes)
+        done = run(*form, "--state", state, "clips", stdout=writes)
     finally:
         os.close(writes)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -145,3 +146,9 @@ def test_an_option_behind_the_command_is_told_its_place(words: str, placed: str)
     done = run(*words.split())
     assert done.returncode == 2
     assert f"stands before the command: python -m agent {placed}" in done.stderr.decode()
+
+
+def test_what_to_do_is_about_the_doorbell_that_was_looked_at(state: Path) -> None:
+    told = json.loads(run("--json", "--state", state, "doctor").stdout)["checks"]
+    (camera,) = [check for check in told if check["check"] == "camera"]
+    assert camera["do"] == f"doorward --state {state} setup"
