@@ -95,6 +95,7 @@ class _Outage:
     reason: str
     since_ns: int
     probe_ns: int  # when to try the disk again
+    lost_ns: int = 0  # of what was wanted, what can be written no more
 
 
 class Clipper:
@@ -197,6 +198,9 @@ class Clipper:
                 self.end()
             elif self._wanted is not None and self._wanted.ended_ns is None:
                 self._roll_motion_ns = self._end_ns
+            if self._wanted is not None and self._outage is not None:
+                ended_ns = self._end_ns if self._wanted.ended_ns is None else self._wanted.ended_ns
+                self._outage.lost_ns += max(0, ended_ns - self._wanted.start_ns)
             self._runs.clear()
             self._wanted = None
         self._format = new
@@ -231,7 +235,7 @@ class Clipper:
                 self._left[-1].cut_back()
                 self._left.pop()  # once only: what recovery appends must stay
             self._store.recover()
-            lost_ns = self._catch_up()
+            lost_ns = outage.lost_ns + self._catch_up()
             self._outage = None
             self._watcher.disk_is_back(outage.reason, max(0, now_ns - outage.since_ns), lost_ns)
 
@@ -279,7 +283,8 @@ class Clipper:
             self.abandon()
             self._onlooker.conclude()  # what it saw went with the clip
         since_ns = self._end_ns if outage is None else outage.since_ns
-        self._outage = _Outage(reason, since_ns, self._end_ns + self._wait_ns())
+        lost_ns = 0 if outage is None else outage.lost_ns
+        self._outage = _Outage(reason, since_ns, self._end_ns + self._wait_ns(), lost_ns)
         if outage is None:
             self._watcher.disk_failed(reason)
 

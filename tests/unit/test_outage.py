@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from agent.core.frame import Away, EncodedPacket, Mute, SourceItem
+from agent.core.frame import Away, EncodedPacket, Mute, SourceItem, VideoFormat
 from agent.store.check import Checker
 from agent.store.ring import Ring
 from tests.household import SECOND
-from tests.street import Recorded, Street
+from tests.street import SETS, Recorded, Street
 
 VISIT = (20, 50)
 PICTURES = set(range(200, 500))
@@ -152,6 +152,20 @@ def test_what_waits_for_the_disk_is_written_when_recording_ends(
     disk.fails("pwrite", errno.ENOSPC, 30, 66)
     recorded.record(disk)
     assert kept(recorded) >= set(range(200, 640))
+    assert sound(recorded)
+
+
+def test_what_a_new_format_keeps_from_being_written_is_said_to_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded(tmp_path, patience=lambda: 0.5)
+    disk = Disk(monkeypatch, street=Street(90, [VISIT], extra={400: VideoFormat(640, 360, 90_000, SETS)}))
+    disk.fails("pwrite", errno.ENOSPC, 30, 60)
+    recorded.record(disk)
+    missing = PICTURES - kept(recorded)
+    assert missing == set(range(min(missing), 400)), "what the old format was needed for"
+    ((_, _, lost_ns),) = recorded.outages
+    assert abs(lost_ns - len(missing) * SECOND // 10) <= SECOND
     assert sound(recorded)
 
 
