@@ -303,7 +303,7 @@ async function unwrap(recipients, hh, wraps, doorbell) {
   const kid = await keyId(publicKey);
   const at = recipients.indexOf(kid);
   if (at < 0)
-    throw new Refused("not-for-you", "this clip was recorded before this phone was paired; only older keys open it");
+    throw new Refused("not-for-you", "this clip was recorded before this phone was paired; an older phone or the recovery code opens it");
   if (wraps.length !== WRAP * recipients.length) throw new Corrupt("the clip's keys do not match its recipients");
   const info = join(utf8("doorward clip key v1"), hh, fromB64u(kid, 16));
   const clipKey = await hpke.open(wraps.slice(at * WRAP, (at + 1) * WRAP), key.privateKey, publicKey, info);

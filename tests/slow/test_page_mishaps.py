@@ -19,6 +19,7 @@ from agent.core.encoding import b64u, format_time, parse_time
 from tests.page_bench import Bench
 from tests.page_home import AGENCY, PageHome, chromium
 from tests.slow.test_page_journey import Phone, film  # noqa: F401
+from tests.slow.test_page_people import let_in
 
 pytestmark = pytest.mark.slow
 
@@ -232,3 +233,46 @@ def test_times_are_said_in_the_zone_they_had_then(browser: Browser) -> None:
     summer, winter = "Eastern Daylight Time", "Eastern Standard Time"
     assert [zone for _, zone in said] == [summer, f"from {summer} to {winter}", winter]
     assert [len(re.findall(r"\d:\d\d:\d\d", span)) for span, _ in said] == [0, 0, 2]
+
+
+def test_trimming_by_finger_and_no_control_under_the_bar(home: PageHome, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(home.invite())
+    page.get_by_role("button", name="Make my key").click()
+    page.get_by_role("button", name="I have written it down").click()
+    asked = home.ask()
+    page.goto(f"{home.origin}/#/requests/{asked.id}")
+    offer = page.locator(".offer").first
+    offer.scroll_into_view_if_needed()
+    end = offer.get_by_role("slider", name="End")
+    end.focus()
+    bar, slider = page.locator(".bar").bounding_box(), end.bounding_box()
+    assert bar is not None
+    assert slider is not None
+    assert slider["y"] + slider["height"] <= bar["y"], "what has the focus is in sight"
+    before = offer.locator(".cut strong").inner_text()
+    x, y = slider["x"] + slider["width"] - 12, slider["y"] + slider["height"] / 2
+    finger = context.new_cdp_session(page)
+    for kind, moved in [("touchStart", 0), *[("touchMove", 8 * n) for n in range(1, 12)], ("touchEnd", None)]:
+        points = [] if moved is None else [{"x": x - moved, "y": y}]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    expect(offer.locator(".cut strong")).not_to_have_text(before)
+    context.close()
+
+
+def test_clips_a_phone_cannot_open_are_not_offered_as_if_it_could(home: PageHome, browser: Browser) -> None:
+    first, second = Phone(browser, "light"), Phone(browser, "light")
+    first.pair(home)
+    asked = home.ask()
+    let_in(first, second, "Sam")
+    page = second.page
+    page.goto(f"{home.origin}/#/requests/{asked.id}")
+    for offer in page.locator(".offer").all():
+        offer.scroll_into_view_if_needed()
+        expect(offer).to_contain_text("an older phone or the recovery code opens it")
+        expect(offer).not_to_contain_text("Opening…")
+    page.get_by_role("button", name="Share clips…").click()
+    expect(page.get_by_text("This phone can open none of these clips")).to_be_visible()
+    first.close()
+    second.close()

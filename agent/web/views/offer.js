@@ -4,7 +4,7 @@
 import { openClip, isKey } from "../clip.js";
 import { recordsFor, soundOf } from "../decision.js";
 import { button, h, trouble } from "../dom.js";
-import { words } from "../errors.js";
+import { Unavailable, words } from "../errors.js";
 import { endS, Player, startS } from "../player.js";
 import { clock, clockExact, day, duration, uncertainty } from "../words.js";
 
@@ -33,6 +33,8 @@ export class Offer {
   #strip = h("div", { class: "strip", "aria-hidden": "true" });
   #mark = h("span", { class: "mark" });
   #playhead = h("span", { class: "playhead" });
+  /** Whether this phone cannot open it, now or later. */
+  refused = false;
   /** Whether the owner has played it. */
   watched = false;
 
@@ -111,7 +113,10 @@ export class Offer {
       this.#player = new Player(this.#video, clip, allowed.first, allowed.last, (error) => this.#fail(error));
       this.#retell();
     } catch (error) {
-      this.#fail(error);
+      const again = button({ class: "small" }, "Try again", () => this.#begin(), (e) => this.#fail(e));
+      if (this.#clip) this.#fail(error);
+      else this.#body.replaceChildren(trouble(words(error)), ...(error instanceof Unavailable ? [again] : []));
+      this.refused = !(error instanceof Unavailable);
     }
     this.#onChange();
   }

@@ -46,6 +46,10 @@ export async function reviewView(app, detail, checked) {
     }
     const chosen = offers.filter((offer) => offer.choice);
     if (chosen.length > 0) return confirmShare(app, detail, checked, chosen);
+    if (offers.every((offer) => offer.refused)) {
+      hint.textContent = "This phone can open none of these clips, so it cannot share them.";
+      return undefined;
+    }
     hint.textContent = "Choose a clip first: tick “Include this clip” on those you want to share.";
     offers[0]?.node.scrollIntoView({ block: "center" }); // they are opened when they come into sight
     offers.find((offer) => offer.usable)?.focus();
