@@ -327,7 +327,7 @@ def test_stopping_what_is_left(tmp_path: Path, film: Path, browser: Browser) -> 
         phone.picture("11-sending")
         page.get_by_role("button", name="Stop what is left").click()
         expect(page.get_by_role("heading", name="You stopped it")).to_be_visible()
-        expect(page.get_by_text("Nothing had been sent.")).to_be_visible()
+        expect(page.get_by_text("No video had been sent.")).to_be_visible()
         assert home.state(asked.id) == "stopped"
         assert phone.complaints == []
         phone.close()

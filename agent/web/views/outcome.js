@@ -83,21 +83,21 @@ const STAGES = {
       "You stopped it",
       detail.row.sent_bytes > 0
         ? `${bytes(detail.row.sent_bytes)} had been sent before you stopped. What had not been sent stays here.`
-        : "Nothing had been sent.",
+        : "No video had been sent. They may have learnt that you had said yes.",
     ),
   withdrawn: ({ detail }) =>
     plain(
       "They took this request back",
       detail.row.sent_bytes > 0
         ? `${bytes(detail.row.sent_bytes)} had been sent before. What had not been sent stays here.`
-        : "There is nothing to answer any more. Nothing was sent, whatever you had said.",
+        : "There is nothing to answer any more. No video was sent, whatever you had said.",
     ),
   lapsed: ({ detail }) =>
     plain(
       "They did not fetch it in time",
       detail.row.sent_bytes > 0
         ? `${bytes(detail.row.sent_bytes)} had been sent; the rest stays here.`
-        : "Nothing was sent.",
+        : "No video was sent. They may have learnt that you had said yes.",
     ),
 };
 
