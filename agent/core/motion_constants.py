@@ -26,6 +26,8 @@ class Constants:
 
     bars_least: float = 0.01  # lamps that flicker make the rows of a rolling shutter brighter and darker, from this
     bars_most: float = 0.12  # to this share
+    bars_s: float = 5.0  # over so many seconds
+    bars_share: float = 0.8  # in so many of the pictures
     bars_smooth: int = 9  # rows: bars have soft edges
 
     # Difference: how far a pixel must be from all its neighbours in the empty scene.

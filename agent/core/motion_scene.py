@@ -79,6 +79,7 @@ class EmptyScene:
         self._last_threshold: Grey | None = None
         self._spikes: Plane = np.zeros(_BLOCKS[::-1], np.float32)
         self._rain_level = 0.0
+        self._barred = 0.0
 
     def observe(self, pixels: Grey, time_s: float, guards: list[Guard]) -> Changes | None:
         """None at a first frame and where the whole scene is another: there is nothing to compare with."""
@@ -101,7 +102,7 @@ class EmptyScene:
             picture, cells = seen, self._in_cells(seen)
 
         guarded = self._guarded(guards)
-        remembered = self._with_bars(self._mean, picture)
+        remembered = self._with_bars(self._mean, picture, step_s)
         expected, light, relit = self._in_this_light(remembered, cells, guarded, step_s)
         high, low = cv2.dilate(expected, _KERNEL_3), cv2.erode(expected, _KERNEL_3)
         difference = cv2.max(cv2.subtract(picture, high), cv2.subtract(low, picture))
@@ -270,10 +271,11 @@ class EmptyScene:
         lit: Plane = cv2.multiply(remembered + np.float32(pad), gain)
         return _as_grey(lit - np.float32(pad)), local, float(np.abs(local - 1).max())
 
-    def _with_bars(self, remembered: Plane, picture: Grey) -> Plane:
+    def _with_bars(self, remembered: Plane, picture: Grey, step_s: float) -> Plane:
         """The same with the bars that a rolling shutter makes of lamps on alternating current: a gain for each row.
 
-        A median over each row. What fills most of one and is not faint is no bar, nor what is only brighter or darker.
+        A median over each row. What fills most of one and is not faint is no bar, nor what is only brighter or darker,
+        nor what comes and goes.
         """
         c, pad = self._c, np.float32(self._c.light_pad)
         seen, empty = (p[:, ::_BAR_COLUMNS].astype(np.float32) + pad for p in (picture, remembered))
@@ -282,7 +284,9 @@ class EmptyScene:
         rows = cv2.blur(rows, (1, c.bars_smooth), borderType=cv2.BORDER_REFLECT)
         rows = rows / _median_of(rows)
         brighter, darker = float(rows.max()) - 1, 1 - float(rows.min())
-        if min(brighter, darker) < c.bars_least or max(brighter, darker) > c.bars_most:
+        bars = min(brighter, darker) > c.bars_least and max(brighter, darker) < c.bars_most
+        self._barred += (1 - math.exp(-step_s / c.bars_s)) * (bars - self._barred)
+        if not bars or self._barred < c.bars_share:
             return remembered
         return np.asarray((remembered + pad) * rows - pad, np.float32)
 
