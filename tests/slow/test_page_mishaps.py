@@ -268,6 +268,7 @@ def test_clips_a_phone_cannot_open_are_not_offered_as_if_it_could(home: PageHome
     let_in(first, second, "Sam")
     page = second.page
     page.goto(f"{home.origin}/#/requests/{asked.id}")
+    expect(page.locator(".offer")).to_have_count(len(home.recorded().clips))
     for offer in page.locator(".offer").all():
         offer.scroll_into_view_if_needed()
         expect(offer).to_contain_text("an older phone or the recovery code opens it")

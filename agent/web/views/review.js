@@ -14,6 +14,8 @@ import { Offer } from "./offer.js";
 import { confirmDecline, confirmShare } from "./confirm.js";
 import { directoryChanged } from "./directory.js";
 
+const CANNOT_OPEN = "This phone can open none of these clips, so it cannot share them.";
+
 /**
  * @param {import("../main.js").App} app
  * @param {import("../messages.js").RequestDetail} detail
@@ -37,6 +39,7 @@ export async function reviewView(app, detail, checked) {
     const chosen = offers.filter((offer) => offer.choice);
     share.textContent = chosen.length > 0 ? `Share ${count(chosen.length, "clip")}…` : "Share clips…";
     if (chosen.length > 0) hint.textContent = ""; // clips that open meanwhile say nothing about it
+    else if (hint.textContent && offers.every((offer) => offer.refused)) hint.textContent = CANNOT_OPEN;
   };
   relabel();
   share.addEventListener("click", () => {
@@ -47,7 +50,7 @@ export async function reviewView(app, detail, checked) {
     const chosen = offers.filter((offer) => offer.choice);
     if (chosen.length > 0) return confirmShare(app, detail, checked, chosen);
     if (offers.every((offer) => offer.refused)) {
-      hint.textContent = "This phone can open none of these clips, so it cannot share them.";
+      hint.textContent = CANNOT_OPEN;
       return undefined;
     }
     hint.textContent = "Choose a clip first: tick “Include this clip” on those you want to share.";
