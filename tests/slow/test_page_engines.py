@@ -204,7 +204,7 @@ class Owner:
         self.until(f"document.body.innerText.includes({json.dumps(text)})")
 
     def press(self, text: str) -> None:
-        says = f"element => element.textContent.trim() === {json.dumps(text)}"
+        says = f"element => element.ariaDisabled !== 'true' && element.textContent.trim() === {json.dumps(text)}"
         found = f"[...document.querySelectorAll('button, label, a')].filter({says})"
         self.until(f"{found}.length > 0")
         self.window.js(f"({found}[0].scrollIntoView({{ block: 'center' }}), null)")
