@@ -18,6 +18,8 @@ import numpy as np
 from agent.core.motion_constants import Constants
 from agent.core.motion_scene import Changes, EmptyScene, Grey, Guard, Plane
 
+Part = tuple[slice, slice]  # rows, columns
+
 _KERNEL_3 = np.ones((3, 3), np.uint8)
 _KERNEL_5 = np.ones((5, 5), np.uint8)
 
@@ -169,15 +171,21 @@ class Tracker:
                 things.append(thing)
         return things
 
+    def _framed(self, own: Grey, left: int, top: int, margin: int) -> tuple[Grey, Part, Part]:
+        """The mask with a margin around it, what of that lies in the picture, and where in the picture that is."""
+        height, width = own.shape
+        y0, x0 = max(0, top - margin), max(0, left - margin)
+        y1, x1 = min(self._shape[0], top + height + margin), min(self._shape[1], left + width + margin)
+        whole = cv2.copyMakeBorder(own, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
+        inner = (slice(y0 - top + margin, y1 - top + margin), slice(x0 - left + margin, x1 - left + margin))
+        return whole, inner, (slice(y0, y1), slice(x0, x1))
+
     def _rims(self, own: Grey, left: int, top: int, changes: Changes) -> tuple[float, float]:
         """Mean steepness along the outline: in the picture, and in the empty scene, grey levels."""
-        height, width = own.shape
-        ring = cv2.morphologyEx(cv2.copyMakeBorder(own, 2, 2, 2, 2, cv2.BORDER_CONSTANT), cv2.MORPH_GRADIENT, _KERNEL_5)
-        y0, x0 = max(0, top - 2), max(0, left - 2)
-        y1, x1 = min(self._shape[0], top + height + 2), min(self._shape[1], left + width + 2)
-        ring = ring[y0 - top + 2 : y1 - top + 2, x0 - left + 2 : x1 - left + 2]
+        whole, inner, part = self._framed(own, left, top, 2)
+        ring = cv2.morphologyEx(whole, cv2.MORPH_GRADIENT, _KERNEL_5)[inner]
         now, before = (
-            cv2.mean(cv2.morphologyEx(p[y0:y1, x0:x1], cv2.MORPH_GRADIENT, _KERNEL_3), ring)[0]
+            cv2.mean(cv2.morphologyEx(p[part], cv2.MORPH_GRADIENT, _KERNEL_3), ring)[0]
             for p in (changes.picture, changes.expected)
         )
         return now, before
@@ -187,9 +195,7 @@ class Tracker:
         c = self._c
         if thing.width * thing.height > c.soft_least_px * self._scale**2:
             now, before = self._rims(own, thing.left, thing.top, changes)
-            if now < c.soft_rim * before + c.soft_noise * changes.noise:
-                return True
-            if self._sets_in_gradually(own, thing, changes):
+            if now < c.soft_rim * before + c.soft_noise * changes.noise or self._sets_in_gradually(own, thing, changes):
                 return True
         y0, x0 = max(0, thing.top - 4), max(0, thing.left - 4)
         part = (slice(y0, thing.top + thing.height + 4), slice(x0, thing.left + thing.width + 4))
@@ -210,18 +216,15 @@ class Tracker:
 
         So does light on a wall. The glare around a lamp does, the lamp itself does not.
         """
-        y0, x0 = max(0, thing.top - 4), max(0, thing.left - 4)
-        y1, x1 = min(self._shape[0], thing.top + thing.height + 4), min(self._shape[1], thing.left + thing.width + 4)
-        whole = cv2.copyMakeBorder(own, 4, 4, 4, 4, cv2.BORDER_CONSTANT)
-        whole = whole[y0 - thing.top + 4 : y1 - thing.top + 4, x0 - thing.left + 4 : x1 - thing.left + 4]
-        smooth = cv2.boxFilter(changes.difference[y0:y1, x0:x1], -1, (3, 3))
+        whole, inner, place = self._framed(own, thing.left, thing.top, 4)
+        smooth = cv2.boxFilter(changes.difference[place], -1, (3, 3))
         rise = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, _KERNEL_3)
         brightest = self._c.soft_core * float(smooth.max())
         core = cv2.threshold(smooth, brightest, 1, cv2.THRESH_BINARY)[1]
         return all(
             cv2.mean(rise, cv2.morphologyEx(part, cv2.MORPH_GRADIENT, _KERNEL_5))[0]
             < self._c.soft_rise * cv2.mean(smooth, part)[0]
-            for part in (whole, core)
+            for part in (whole[inner], core)
         )
 
     def _follow(self, things: list[Thing], time_s: float) -> None:
