@@ -17,7 +17,8 @@ from agent.core.errors import BadInput
 from agent.core.frame import LumaFrame
 from agent.core.motion_constants import CONSTANTS, Constants
 from agent.core.motion_scene import Changes, EmptyScene, Grey, Plane
-from agent.core.motion_tracks import Figures, Thing, Tracker
+from agent.core.motion_things import Thing
+from agent.core.motion_tracks import Figures, Tracker
 
 LOOK_BACK_NS = 1_000_000_000
 """`Motion.since_ns` is never further back than this: what a pre-roll buffer must hold on top of the pre-roll."""

@@ -76,6 +76,15 @@ class Constants:
     turned_s: float = 10.0  # the same shift for this long is the camera's new place
     shake_gain: float = 0.9  # what remains of the difference, to believe it
 
+    # Damage: packets lost on the way break whole rows of the picture at once; a figure grows into them.
+    damage_rows: float = 0.035  # of the rows, at least
+    damage_changed: float = 0.5  # of such a row is other than in the frame before,
+    damage_differs: float = 0.3  # and differs from the empty scene,
+    damage_before: float = 0.25  # where less than this did in the frame before
+    damage_elsewhere: float = 0.12  # of the other rows has changed; in another light much of them would have
+    damage_s: float = 2.0  # a key frame comes by then
+    damage_after_s: float = 0.3
+
     # A new scene: the infrared switch, a turned camera.
     global_share: float = 0.6
     global_before: float = 0.3
@@ -117,6 +126,11 @@ class Constants:
     restless_s: float = 1.0
     restless_straight: float = 0.65  # it goes by no detours then
     restless_seen: float = 0.7  # share of the frames since its first in which it was there
+    # What darts about has to be seen going somewhere: insects before the lens, chance finds of one place and another.
+    dart_most_px: float = 24.0  # what is larger, by its longer side, does not
+    dart_pace: float = 4.0  # times its longer side in a second: nobody runs as fast
+    dart_hits: int = 5
+    dart_straight: float = 0.9
     start_s: float = 1.5
     start_frames: int = 12
     start_travel: float = 8.0
@@ -141,6 +155,24 @@ class Constants:
     linger_share: float = 0.1
     remnant_share: float = 0.1  # what stays in its place and is this small beside the visitor is leaves or a shadow
     visit_s: float = 15.0
+
+    # Restless places: what goes to and fro for long over the same ground, and never came, is no visitor there.
+    habit_s: float = 40.0  # of film it has cost: half a minute of motion, and what comes before and after it in a clip
+    habit_rolls_s: float = 10.0  # before and after
+    habit_pause_s: float = 8.0  # nothing has moved for this long: the clip is over, another one costs its rolls again
+    habit_lull_s: float = 300.0  # nothing has moved for this long: the count begins anew
+    habit_turns: float = 4.0  # it has gone back again this many times the extent of its ground: twice to and fro
+    habit_reach: float = 2.5  # times its longer side: whoever gets further goes about
+    habit_most: float = 0.35  # of the picture's height; nothing this near is ever called restless: it may be at the door
+    habit_edge_px: float = 12.0  # from the edge: whoever comes in small, or is noticed a step late, is first seen here
+    habit_growth: float = 1.6  # in area, from frame to frame: two things were joined, or one was torn
+    habit_tied: float = 0.42  # share of the time that one spot is under it, as what hangs or stands there keeps to its
+    habit_guest_s: float = 300.0  # whoever came from elsewhere has this long: a clip is full by then
+    habit_seen: float = 0.02  # share of the time from which a spot belongs to the ground, not to the way there
+    habit_margin_px: float = 3.0  # around it; no gust is quite like the last
+    habit_keep_s: float = 900.0  # remembered for this long after something last moved there: lulls are shorter
+    habit_fresh: float = 0.35  # share of a thing on other ground from which it is more than what moves there anyway
+    habit_hold_s: float = 8.0  # who came into it is believed for this long without: as long as who stands still
 
 
 CONSTANTS = Constants()

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from agent.core.frame import LumaFrame
 from agent.core.motion import Motion, MotionDetector, Zone, corners
-from agent.core.motion_tracks import Thing
+from agent.core.motion_constants import CONSTANTS
+from agent.core.motion_things import Thing
 
 # Blue, green, red.
 _WHITE, _GREY, _RED, _AMBER = (255, 255, 255), (150, 150, 150), (60, 60, 235), (40, 170, 245)
@@ -60,10 +61,15 @@ def said(motion: Motion, detector: MotionDetector) -> str:
     reasons = [
         (changes.settling, "the light was just switched, nothing new is believed yet"),
         (motion.lingering, "somebody or something stands there"),
+        (_is_only_restless(detector.figures.candidates), "something moves where things have moved for long"),
         (bool(detector.figures.candidates) and changes.rain, "it rains or snows, and nothing goes anywhere"),
         (bool(detector.figures.candidates), "something differs, but it has not gone anywhere"),
     ]
     return at + next((text for holds, text in reasons if holds), "nothing")
+
+
+def _is_only_restless(things: tuple[Thing, ...]) -> bool:
+    return bool(things) and all(thing.fresh < CONSTANTS.habit_fresh for thing in things)
 
 
 def _panels(frame: LumaFrame, detector: MotionDetector) -> tuple[npt.NDArray[np.uint8], ...]:

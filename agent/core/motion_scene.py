@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from cv2.typing import MatLike
 
 from agent.core.motion_constants import Constants
@@ -57,7 +58,8 @@ class Changes:
     moves: Grey
     noise: float
     rain: bool
-    settling: bool  # after a switch of light: nothing new is to be believed
+    settling: bool  # after a switch of light, or in a damaged picture: nothing new is to be believed
+    damaged: bool  # part of the picture shows nothing that is there
     starting: bool
 
 
@@ -80,6 +82,7 @@ class EmptyScene:
         self._spikes: Plane = np.zeros(_BLOCKS[::-1], np.float32)
         self._rain_level = 0.0
         self._barred = 0.0
+        self._damage: tuple[float, npt.NDArray[np.bool_]] | None = None  # since when, which rows
 
     def observe(self, pixels: Grey, time_s: float, guards: list[Guard]) -> Changes | None:
         """None at a first frame and where the whole scene is another: there is nothing to compare with."""
@@ -112,6 +115,7 @@ class EmptyScene:
         moves = self._moving(picture, cells, threshold, noise, time_s)
         over = cv2.compare(difference, threshold, cv2.CMP_GE)
         differs = cv2.threshold(cv2.boxFilter(over, -1, (3, 3)), 255 * self._c.density, 1, cv2.THRESH_BINARY)[1]
+        damaged = self._notice_damage(picture, differs, time_s)
         share = cv2.countNonZero(differs) / differs.size
         if share > 0.004:
             self._unsteady_until_s = time_s + 1.0
@@ -124,11 +128,12 @@ class EmptyScene:
         cv2.add(self._at_rest_s, step_s, self._at_rest_s)  # type: ignore[call-overload]
         if cv2.countNonZero(moves):
             cv2.copyTo(self._nought, cv2.dilate(moves, _KERNEL_9), self._at_rest_s)
-        self._learn(picture, relit, differs, guarded, step_s)
-        self._learn_unrest(difference, differs, guarded, rain, step_s)
+        if not damaged:
+            self._learn(picture, relit, differs, guarded, step_s)
+            self._learn_unrest(difference, differs, guarded, rain, step_s)
         return Changes(
             picture, expected, difference, threshold, differs, moves, noise, rain,
-            settling=time_s < self._settle_until_s,
+            settling=time_s < self._settle_until_s or damaged, damaged=damaged,
             starting=self._frames < self._c.start_frames or time_s - self._born_s < self._c.start_s,
         )  # fmt: skip
 
@@ -151,6 +156,7 @@ class EmptyScene:
         self._ago: deque[tuple[float, Grey, Plane]] = deque()
         self._shares: deque[tuple[float, float]] = deque()
         self._last_cells: Plane | None = None
+        self._before: tuple[Grey, Plane] | None = None  # the last picture, and the share of each row that differed
         self._last_threshold = None
         self._leaning: tuple[float, tuple[float, float]] | None = None  # since when, by how much
         self._flattened: tuple[float, tuple[Plane, Plane, Plane]] | None = None
@@ -218,6 +224,25 @@ class EmptyScene:
                 self._settle_until_s = max(self._settle_until_s, time_s + self._c.light_settle_s)
                 self._recent.clear()
         self._last_cells = cells
+
+    def _notice_damage(self, picture: Grey, differs: Grey, time_s: float) -> bool:
+        """Rows that from one frame to the next are another all along: packets were lost, until a key frame mends it."""
+        c, last = self._c, self._before
+        share = cv2.reduce(differs, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
+        self._before = (picture, share)
+        if self._damage is not None:
+            since_s, rows = self._damage
+            if time_s - since_s > c.damage_s or share[rows].mean() < c.damage_before:
+                self._damage = None
+                self._settle_until_s = max(self._settle_until_s, time_s + c.damage_after_s)
+        if last is not None and share.max() > c.damage_differs:
+            changed = cv2.absdiff(picture, last[0])
+            limit = c.floor + c.per_noise * _median(changed[::5])
+            over = cv2.reduce(_than(changed, cv2.CMP_GT, limit), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() / 255
+            broken = (over > c.damage_changed) & (share > c.damage_differs) & (last[1] < c.damage_before)
+            if broken.mean() > c.damage_rows and over[~broken].mean() < c.damage_elsewhere:
+                self._damage = (time_s, broken)
+        return self._damage is not None
 
     def _without_rain(self, picture: Grey, step_s: float) -> tuple[bool, Grey]:
         """Where much is there for a single frame only, the median of five frames instead of the last one."""

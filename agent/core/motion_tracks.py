@@ -1,8 +1,9 @@
 """From places that differ to figures that go somewhere.
 
 It owns the things seen in the last seconds, follows each from frame to frame, and decides when one is a figure: it has
-travelled, fairly straight, for its size; or it is large and will not keep still. It never touches the empty scene. The
-tests of an outline against the remembered picture tell ghosts, light and solid things apart: docs/design/motion.md.
+travelled, fairly straight, for its size; or it is large and will not keep still. What moves in its place for long is
+none (agent/core/motion_habits.py). It never touches the empty scene. The tests of an outline against the remembered
+picture tell ghosts, light and solid things apart: docs/design/motion.md.
 """
 
 from __future__ import annotations
@@ -16,50 +17,12 @@ import cv2
 import numpy as np
 
 from agent.core.motion_constants import Constants
+from agent.core.motion_habits import Habits
 from agent.core.motion_scene import Changes, EmptyScene, Grey, Guard, Plane
-
-Part = tuple[slice, slice]  # rows, columns
+from agent.core.motion_things import Part, Thing, Track
 
 _KERNEL_3 = np.ones((3, 3), np.uint8)
 _KERNEL_5 = np.ones((5, 5), np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class Thing:
-    """A connected region that differs, in px. `moves`: it changes now. `solid`: at rest, and plainly an object."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-    area: int
-    x: float
-    y: float
-    moves: bool
-    strength: float  # mean difference over mean threshold
-    solid: bool
-
-    def shared(self, other: Thing) -> int:
-        """Area that both rectangles cover, px²."""
-        across = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
-        down = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
-        return max(0, across) * max(0, down)
-
-
-@dataclass(slots=True)
-class Track:
-    """One thing over time. `known`: recognised as a figure."""
-
-    first_s: float
-    seen_s: float
-    thing: Thing
-    sightings: deque[tuple[float, Thing]]
-    hits: int = 1
-    misses: int = 0
-    known: bool = False
-    across_px_s: float = 0.0
-    down_px_s: float = 0.0
-    travelled_s: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +46,7 @@ class Tracker:
         self._allowed = allowed
         self._c = constants
         self._tracks: list[Track] = []
+        self._habits = Habits(shape, allowed, constants)
         self._visit_area = 0.0
         self._last_s = 0.0
 
@@ -105,12 +69,14 @@ class Tracker:
     def forget(self) -> None:
         """Another scene: what was followed is gone."""
         self._tracks.clear()
+        self._habits.forget()
 
     def observe(self, changes: Changes, scene: EmptyScene, time_s: float) -> Figures:
         """Follow the things of one frame."""
         step_s, self._last_s = time_s - self._last_s, time_s
         things = self._things(changes, scene)
         self._follow(things, time_s)
+        self._habits.let_go(self._tracks, time_s)
         moving: list[Thing] = []
         since_s = time_s
         for track in self._tracks:
@@ -125,6 +91,7 @@ class Tracker:
             if track.thing.moves and (goes or track.thing.area > self._c.remnant_share * self._visit_area):
                 moving.append(track.thing)
                 since_s = min(since_s, track.first_s if track.hits < self._c.back_hits else time_s)
+        self._habits.observe(self._tracks, time_s)
         present = [t.thing for t in self._tracks if t.known and t.seen_s == time_s]
         self._visit_area *= math.exp(-step_s / self._c.visit_s)
         if moving:
@@ -157,14 +124,16 @@ class Tracker:
             if moved < max(3.0, self._c.moving_share * area):
                 now, before = self._rims(own, left, top, changes)
                 if now < self._c.ghost_rim * (before + 1):
-                    scene.take_in(own, left, top, changes.picture)
+                    if not changes.damaged:
+                        scene.take_in(own, left, top, changes.picture)
                     continue
                 solid = now > self._c.solid_rim * (before + 1)
             level = cv2.mean(changes.threshold[part], own)[0]
             thing = Thing(
                 left, top, width, height, area, x0 + float(centres[i][0]), y0 + float(centres[i][1]),
                 moved >= max(4.0, self._c.moving_share * area),
-                cv2.mean(changes.difference[part], own)[0] / max(level, 1.0), solid,
+                cv2.mean(changes.difference[part], own)[0] / max(level, 1.0), solid, own,
+                self._habits.fresh(own, area, part),
             )  # fmt: skip
             known = any(there.shared(thing) for there in followed)
             if known or not self._is_light(own, thing, changes):
@@ -246,9 +215,13 @@ class Tracker:
             while track.sightings[0][0] <= time_s - self._c.watch_long_s:
                 track.sightings.popleft()
         # What appears within a figure's outline is a part of it.
-        parts = [any(t.known and 2 * t.thing.shared(f) > f.width * f.height for t in self._tracks) for f in free]
+        parts = [
+            f.fresh >= self._c.habit_fresh
+            and any(t.known and 2 * t.thing.shared(f) > f.width * f.height for t in self._tracks)
+            for f in free
+        ]
         self._tracks += [
-            Track(time_s, time_s, thing, deque([(time_s, thing)]), known=part)
+            Track(time_s, time_s, thing, thing, deque([(time_s, thing)]), known=part, fresh_s=time_s)
             for thing, part in zip(free, parts, strict=True)
         ]
         keep = {True: self._c.forget_known_s, False: self._c.forget_s}
@@ -282,6 +255,8 @@ class Tracker:
             return False
         if sum(t.moves for _, t in seen) < 0.6 * len(seen):
             return False
+        if sum(t.fresh for _, t in seen) < c.habit_fresh * len(seen):
+            return False
         if changes.starting and area < c.big_times * self._least:
             return False
         # What is left of streaks is small and soon gone: a small thing has to be followed for longer.
@@ -291,12 +266,23 @@ class Tracker:
         doubtful = faint and not changes.rain and area < c.restless_times * self._least
         if doubtful and self._is_restless_around(track.thing, changes) and not self._persists(track, time_s):
             return False
+        if not changes.rain and self._darts(seen):
+            return False
         if self._travels(track, changes.starting, time_s):
             return True
         thing = track.thing
         large = thing.area >= c.large_share * self._shape[0] * self._shape[1]
         firm = thing.strength > c.large_strength and thing.area > c.large_fill * thing.width * thing.height
         return large and firm and not changes.starting and len(seen) >= c.large_hits and lasted_s >= c.large_s
+
+    def _darts(self, seen: list[tuple[float, Thing]]) -> bool:
+        """It is quicker for its size than people and animals are, and not plainly on a way: an insect, or chance."""
+        c, places = self._c, [(thing.x, thing.y) for _, thing in seen]
+        path = sum(math.dist(a, b) for a, b in itertools.pairwise(places))
+        size = sum(max(thing.width, thing.height) for _, thing in seen) / len(seen)
+        if size >= c.dart_most_px * self._scale or path < c.dart_pace * size * (seen[-1][0] - seen[0][0]):
+            return False
+        return len(seen) < c.dart_hits or math.dist(places[0], places[-1]) < c.dart_straight * path
 
     def _persists(self, track: Track, time_s: float) -> bool:
         """It has been followed for a while, hardly ever lost, and goes by no detours."""

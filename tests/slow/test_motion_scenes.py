@@ -34,13 +34,17 @@ def load(name: str) -> ModuleType:
     return module
 
 
-MODULES = [load("motion_scenes"), load("motion_doorsteps")]
+MODULES = [load("motion_scenes"), load("motion_doorsteps"), load("motion_cameras"), load("motion_places")]
 KINDS = [(module, index) for module in MODULES for index in range(len(module.SCENES))]
 # Films in which something may be taken for a visitor or a visitor be lost: docs/design/motion.md, "What it cannot do".
 HARD = {
     "rain", "snow", "cloud shadow", "gusts after calm", "insects", "dense rain at night",
     "dense snow at night", "shadows of leaves", "water", "visit in the wind",
+    "packets lost", "drops on the lens", "laundry", "sprinkler", "moths", "sun on passing cars",
+    "laundry in a wind that gets up", "sprinkler for minutes", "fan", "fountain", "banner",
 }  # fmt: skip
+
+HARDEST = {"laundry in gusts for minutes": 12}  # and how many of them
 
 
 def motion_spans(frames: list[LumaFrame]) -> list[tuple[float, float]]:
@@ -68,8 +72,8 @@ def test_visitors_are_found_and_little_else(module: ModuleType, index: int) -> N
 
     false = [s for s in spans if not any(meets(s, e) for e in events)]
     missed = [e for e in events if not any(meets(s, e) for s in spans)]
-    if scene.name in HARD:
-        assert len(false) + len(missed) <= 2, (scene.name, spans, events)
+    if scene.name in HARD or scene.name in HARDEST:
+        assert len(false) + len(missed) <= HARDEST.get(scene.name, 2), (scene.name, spans, events)
     else:
         assert not false, (scene.name, spans, events)
         assert not missed, (scene.name, spans, events)

@@ -12,6 +12,7 @@ import pytest
 from agent.core.errors import BadInput
 from agent.core.frame import LumaFrame
 from agent.core.motion import LOOK_BACK_NS, Motion, MotionDetector, MotionSettings, Zone
+from agent.core.motion_explain import said
 
 FRAME_NS = 100_000_000
 SHAPE = (180, 320)
@@ -180,6 +181,96 @@ def test_bars_of_flickering_lamps_are_no_figure_and_hide_none(bars: float, depth
     assert not any(moving[:100])
     assert all(moving[107:145])
     assert not any(moving[151:])
+
+
+def spotted(i: int, x: float, y: float) -> npt.NDArray[np.uint8]:
+    """A dark wall with noise and a bright blurred spot of 10 px around (x, y)."""
+    down, across = np.mgrid[0:180, 0:320]
+    picture = 50 + 90 * np.exp(-(((across - x) / 4) ** 2 + ((down - y) / 4) ** 2) / 2)
+    return np.clip(picture + np.random.default_rng(i).normal(0, 2, SHAPE), 0, 255).astype(np.uint8)
+
+
+def test_what_flutters_is_no_figure_and_what_goes_as_fast_straight_on_is_one() -> None:
+    detector = MotionDetector(SHAPE)
+    for i in range(200):
+        s = 0.1 * (i - 100)
+        x, y = (160 + 70 * np.sin(5.1 * s), 90 + 40 * np.sin(7.3 * s)) if s >= 0 else (-50.0, -50.0)
+        assert not detector.observe(LumaFrame(i * FRAME_NS, spotted(i, x, y))).moving, i
+    seen = [detector.observe(LumaFrame(i * FRAME_NS, spotted(i, 10.0 * (i - 300), 90.0))) for i in range(200, 332)]
+    assert not any(v.moving for v in seen[:100])
+    first = next(v for v in seen if v.moving)
+    assert first.since_ns < 303 * FRAME_NS
+
+
+@pytest.mark.parametrize("kind", ["smeared", "grey", "pushed aside"])
+def test_rows_that_broke_on_the_way_are_no_figure_and_hide_none(kind: str) -> None:
+    detector = MotionDetector(SHAPE)
+    moving = []
+    for i in range(200):
+        picture = scene(100 + i, -24 + (i - 140) * 7.0 if 140 <= i < 190 else None)
+        if i in range(100, 112):
+            band = picture[50:110]
+            changed = {
+                "smeared": band[:1],
+                "grey": np.full_like(band, 128),
+                "pushed aside": np.roll(band, 9, 1),
+            }
+            picture[50:110] = changed[kind]
+        moving.append(detector.observe(LumaFrame(i * FRAME_NS, picture)).moving)
+    assert not any(moving[:140])
+    assert all(moving[146:185])
+
+
+def with_cloth(picture: npt.NDArray[np.uint8], s: float) -> npt.NDArray[np.uint8]:
+    """A bright cloth on a line that swings by its own width, `s` seconds after it began to; it hangs still before."""
+    push = 20 * np.sin(2.5 * s) if s > 0 else 0.0
+    corners = [(200, 30), (222, 30), (222 + push, 90 - 0.2 * abs(push)), (200 + push, 90 - 0.2 * abs(push))]
+    cv2.fillPoly(picture, [np.rint(np.array(corners) * 16).astype(np.int32)], 215, cv2.LINE_AA, 4)
+    return picture
+
+
+def test_what_swings_in_its_place_for_long_is_no_visitor_and_hides_none() -> None:
+    detector = MotionDetector(SHAPE)
+    verdicts, reasons = [], set()
+    for i in range(900):
+        # It swings from 10 s on; somebody walks past it from 60 to 67 s, and it rests from 75 to 80 s.
+        x = -24 + (i - 600) * 5.0 if 600 <= i < 669 else None
+        swings = i - 100 if i < 750 or i >= 800 else 0
+        picture = with_cloth(scene(100 + i, x), 0.1 * swings)
+        verdicts.append(detector.observe(LumaFrame(i * FRAME_NS, picture)))
+        reasons.add(said(verdicts[i], detector).partition(": ")[2])
+    moving = [v.moving for v in verdicts]
+    assert sum(moving[120:400]) > 0.9 * 280  # for half a minute nobody can know
+    assert not any(moving[430:600])
+    assert all(moving[606:664])
+    assert next(v for v in verdicts[600:] if v.moving).since_ns <= 603 * FRAME_NS
+    assert not any(moving[760:])  # it was remembered
+    assert "something moves where things have moved for long" in reasons
+
+
+def test_what_swung_in_its_place_is_remembered_for_longer_than_its_unrest() -> None:
+    detector = MotionDetector(SHAPE)
+    rests = range(600, 2200, 10)  # a picture a second is enough there
+    for i in [*range(600), *rests, *range(2200, 2300)]:
+        s = 0.0 if i in rests else 0.1 * (i - 100)
+        verdict = detector.observe(LumaFrame(i * FRAME_NS, with_cloth(scene(100 + i, None), s)))
+        assert not verdict.moving or i < 430, i
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 4.0])
+def test_who_came_and_goes_to_and_fro_in_one_place_is_not_cut_off(pause_s: float) -> None:
+    detector = MotionDetector(SHAPE)
+    moving = []
+    for i in range(800):
+        s = 0.1 * (i - 100)
+        swung = s - 4 - 0.5 * pause_s * np.floor((s - 4) / (np.pi + 0.5 * pause_s))
+        x = 160 + 14 * np.sin(2.0 * swung)
+        if s < 4 or s > 65:
+            x = -24 + 46.0 * s if s < 4 else 160 - 46.0 * (s - 65)
+        verdict = detector.observe(LumaFrame(i * FRAME_NS, scene(100 + i, x if 0 <= s < 69 else None)))
+        moving.append(verdict.moving or verdict.lingering)
+    assert all(moving[110:780])
+    assert not any(moving[795:])
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (61, 99), (240, 320), (320, 180)])
