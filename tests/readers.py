@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+import struct
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -25,6 +26,7 @@ from agent.core import (
     h264,
     hpke,
     identity,
+    orientation,
     release,
     request,
     sealing,
@@ -164,6 +166,12 @@ def _video() -> list[Reader]:
         Reader("h264.split_lengths", h264.split_lengths, BadInput, [packet]),
         Reader("h264.parse_configuration", h264.parse_configuration, BadInput, [AVCC]),
         Reader("h264.parse_sps", h264.parse_sps, BadInput, [SPS]),
+        Reader(
+            "orientation.from_display_matrix",
+            orientation.from_display_matrix,
+            BadInput,
+            [struct.pack("=9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)],
+        ),
     ]
 
 

@@ -122,7 +122,9 @@ class Detector:
         self._thread.join()
 
     def _work(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        # Who runs us may be humbler already, and only root may be less so again.
+        us = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, us, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, us)))
         model = self._loaded()
         # What is offered to a detector that has failed meanwhile is taken and forgotten: nobody waits for ever.
         while (look := self._waiting.get()) is not None:

@@ -5,6 +5,8 @@ Owns the encoding only; what is drawn is core.motion_explain's. The film runs as
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -29,22 +31,36 @@ class ExplainFilm:
         self._container: av.container.OutputContainer | None = None
         self._stream: av.video.stream.VideoStream | None = None
         self._last_tick = -1
+        self._failed = False
 
     def __enter__(self) -> Self:
-        try:
+        with self._writing():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(str(self._path), "w", format="mp4")
-        except OSError as e:
-            raise Unavailable(f"the explain film {self._path} cannot be written: {e.strerror}") from e
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._container is not None, "entered before use"
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+        if self._failed:
+            return  # that is told; libav can crash when it is to end what it could not begin
+        try:
+            with self._writing():
+                if self._stream is not None:
+                    self._container.mux(self._stream.encode(None))
+                self._container.close()
+        except Unavailable:
+            if error is None:  # else that is what is to be told, not that the film has no end then
+                raise
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as e:
+            self._failed = True
+            raise Unavailable(f"the explain film {self._path} cannot be written: {e.strerror}") from e
 
     def add(self, picture: npt.NDArray[np.uint8], time_ns: int) -> None:
         """The next picture, shown from `time_ns` on. One of another size than the first is left out."""
@@ -60,4 +76,5 @@ class ExplainFilm:
         tick = max(self._last_tick + 1, time_ns * _TICKS_A_SECOND // 1_000_000_000)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="bgr24")
         frame.pts, frame.time_base, self._last_tick = tick, Fraction(1, _TICKS_A_SECOND), tick
-        self._container.mux(self._stream.encode(frame))
+        with self._writing():
+            self._container.mux(self._stream.encode(frame))

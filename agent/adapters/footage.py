@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ import av.container
 import av.error
 import av.stream
 import av.video
+from av.sidedata.sidedata import SideData
 
 from agent.core.errors import BadInput, Unavailable
+from agent.core.orientation import AS_STORED, Orientation, from_display_matrix
 
 SECOND_NS: Final = 1_000_000_000
 # libav opens text as "ansi art" and pictures as one-picture films; neither is footage.
@@ -29,6 +32,7 @@ _NOT_FILMS: Final = ("tty", "image2", "_pipe", "concat", "hls", "dash", "lavfi")
 _TELL_THEIR_LENGTH: Final = ("mov", "matroska", "avi")
 # Containers in which phones say how their films are to be held.
 _TELL_WHICH_WAY_IS_UP: Final = ("mov", "matroska")
+_PIXELS_THAT_PLAY: Final = ("yuv420p", "yuvj420p")
 _FIRST_PACKETS: Final = 60  # a decoder gives its first picture after fewer
 _MAX_SIDE: Final = 16384
 
@@ -37,8 +41,9 @@ _MAX_SIDE: Final = 16384
 class FootageFacts:
     """What a film file says of itself. `fps` is the average; 0.0 where the file does not say.
 
-    `quarter_turns`: by how many its pictures are to be turned, against the clock, to be upright: a phone lays down what
-    it films upright. The size is that of the pictures as they are stored.
+    `orientation`: what makes its pictures upright: a phone lays down what it films upright, and mirrors some of what it
+    films of its owner. The size is that of the pictures as they are stored. `plays`: of the H.264 that phones and
+    browsers show (4:2:0, 8 bit). `trimmed`: it holds pictures that it says are not to be shown.
     """
 
     duration_ns: int
@@ -46,7 +51,19 @@ class FootageFacts:
     height: int
     fps: float
     codec: str
-    quarter_turns: int = 0
+    orientation: Orientation = AS_STORED
+    plays: bool = False
+    trimmed: bool = False
+
+    @property
+    def untouched(self) -> bool:
+        """Whether it can be recorded without being encoded anew."""
+        return self.plays and self.orientation == AS_STORED and not self.trimmed
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Width and height of its pictures once they are upright."""
+        return self.orientation.size(self.width, self.height)
 
 
 def disk_fails(path: Path) -> bool:
@@ -65,9 +82,11 @@ def open_footage(path: Path) -> Iterator[tuple[av.container.InputContainer, av.v
     """The opened file and its film track. BadInput where there is none, Unavailable on a failing disk."""
     try:
         if not path.exists():
-            raise BadInput(f"There is no file {path}; check the path.")
+            raise BadInput(_why_missing(path))
+        if path.is_dir():
+            raise BadInput(f"{path} is a folder; name the film files in it.")
         if not path.is_file():
-            raise BadInput(f"{path} is not a file; name a film file.")
+            raise BadInput(f"{path} is a pipe or a device, not a file; save the film to a file and name that.")
         size = path.stat().st_size
         container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except PermissionError as error:
@@ -80,6 +99,18 @@ def open_footage(path: Path) -> Iterator[tuple[av.container.InputContainer, av.v
         raise BadInput(f"{path} cannot be opened as a film ({error.strerror}); convert it to MP4.") from error
     with container:
         yield container, _film_track(path, container)
+
+
+def _why_missing(path: Path) -> str:
+    """A path has lost one slash of an address by now. An address may hold a password, so it is not repeated."""
+    if str(path) == "-":
+        return "Films are not read from standard input; save the film to a file and name that."
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
+        return (
+            "Films are read from files, not from addresses; download the film first (the address of a camera belongs "
+            "into the settings, as camera.url)."
+        )
+    return f"There is no file {path}; check the path."
 
 
 def _why_unreadable(path: Path, size: int) -> str:
@@ -118,20 +149,25 @@ def probe(path: Path) -> FootageFacts:
         rate = track.average_rate or track.guessed_rate
         context = track.codec_context
         said = (duration_ns or 0, context.width, context.height, float(rate or 0), context.name)
-        return FootageFacts(*said, _quarter_turns(container, track))
+        # What libav has not found out yet shows when it is played; damage is told then.
+        plays = context.name == "h264" and context.pix_fmt in (*_PIXELS_THAT_PLAY, None)
+        # A phone that cuts a film shorter leaves what comes before in the file, back to a key frame.
+        trimmed = any(entry.is_discard for entry in track.index_entries)
+        return FootageFacts(*said, _orientation(container, track), plays, trimmed)
 
 
-def _quarter_turns(container: av.container.InputContainer, track: av.video.VideoStream) -> int:
-    """What its first picture says; libav tells it only with one. 0 where none can be decoded, which is found later."""
+def _orientation(container: av.container.InputContainer, track: av.video.VideoStream) -> Orientation:
+    """What its first picture says; libav tells it only with one. As stored where none can be decoded: found later."""
     if not any(name in container.format.name for name in _TELL_WHICH_WAY_IS_UP):
-        return 0
+        return AS_STORED
     try:
         for packet in itertools.islice(container.demux(track), _FIRST_PACKETS):
             for frame in packet.decode():
-                return round(frame.rotation / 90) % 4
+                matrix = frame.side_data.get("DISPLAYMATRIX")
+                return from_display_matrix(bytes(matrix)) if isinstance(matrix, SideData) else AS_STORED
     except av.error.FFmpegError:
-        return 0
-    return 0
+        return AS_STORED
+    return AS_STORED
 
 
 def declared_duration_ns(container: av.container.InputContainer, track: av.video.VideoStream) -> int | None:
@@ -147,5 +183,7 @@ def declared_duration_ns(container: av.container.InputContainer, track: av.video
     # The container's own length counts sound too: it bounds the film's only where the film is all there is, or
     # where the film's own is known to compare with.
     if container.duration is not None and (said or len(container.streams) == 1):
-        said.append(container.duration * 1000)
+        # Matroska's counts from zero, also where the film begins later.
+        begin = max(0, container.start_time or 0) if "matroska" in container.format.name else 0
+        said.append(max(0, container.duration - begin) * 1000)
     return min(said, default=None)

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from agent.adapters.luma import LumaSampler
 from agent.adapters.packets import VideoTrack
-from agent.adapters.times import PacketClock, Times
+from agent.adapters.times import PacketClock, Times, lasting_ticks
 from agent.core import h264
 from agent.core.errors import BadInput
 from agent.core.fmp4 import SECOND_NS
@@ -32,6 +32,8 @@ _MAX_HELD: Final = 64
 _MUCH_LARGER: Final = 4
 # A pause no film makes on its own: packets are missing.
 _PAUSE_NS: Final = SECOND_NS
+# Where pictures are reordered, so many more may be decoded behind one and shown before it: what x264 does at most.
+_MOST_BETWEEN: Final = 16
 _WITHOUT_PRESENTATION_TIMES: Final = frozenset({"avi", "h264"})
 
 
@@ -62,6 +64,7 @@ class _Unit:
     continues: bool
     format: VideoFormat | None
     damage: str | None
+    second_field: bool = False
     times: Times | None = None
     period: _Period | None = None
 
@@ -139,7 +142,9 @@ class PassThrough:
 
     def _longest_pause_ns(self, unit: _Unit, times: Times) -> int:
         """A longer one means that pictures are missing. At an IDR picture counting them does not tell."""
-        return min(_PAUSE_NS, 5 * times.duration_ns) if unit.idr and self._begins_ns is not None else _PAUSE_NS
+        if unit.idr and self._begins_ns is not None:
+            return min(_PAUSE_NS, 5 * times.duration_ns)
+        return max(_PAUSE_NS, _MOST_BETWEEN * times.duration_ns) if self._depth else _PAUSE_NS
 
     def _stamped(self, unit: _Unit) -> Times:
         if unit.times is None:
@@ -169,7 +174,7 @@ class PassThrough:
         return [(frame.opaque, frame) for frame in frames if isinstance(frame.opaque, _Unit)]
 
     def _unit(self, packet: Packet[VideoStream]) -> _Unit:
-        duration = packet.duration if packet.duration and packet.duration > 0 else self._clock.frame_ticks
+        duration = lasting_ticks(packet.duration, self._clock)
         pts = None if self._times_from_decoder else packet.pts
         dts = self._decoding_time(packet, duration)
         raw = bytes(packet)
@@ -186,8 +191,9 @@ class PassThrough:
         idr = any(h264.unit_type(unit) == h264.SLICE_IDR for unit in units)
         data = self._packing.joined(raw, units)
         return _Unit(
-            data, pts, dts, duration, packet.is_keyframe or idr, idr, h264.is_disposable(units), continues, fmt, damage
-        )
+            data, pts, dts, duration, packet.is_keyframe or idr, idr, h264.is_disposable(units), continues, fmt, damage,
+            self._packing.second_field,
+        )  # fmt: skip
 
     def _decoding_time(self, packet: Packet[VideoStream], step: int) -> int:
         dts = packet.dts
@@ -224,8 +230,10 @@ def _in_shown_order(steps: Iterator[_Step], depth: int) -> Iterator[_Step]:
     """Gives each unit its `pts`: the decoder's order of output tells which picture is shown in which place.
 
     Places are the decoding times since the last IDR picture, which is where counting can begin anew (H.264 7.4.1.2.4),
-    later by the decoder's `depth` in pictures. A unit is held back until its place is known.
+    later by the decoder's `depth` in pictures. A unit is held back until its place is known. The decoder gives one
+    picture for two fields, with the unit of the first; the second, next in decoding order, is shown right behind it.
     """
+    before: _Unit | None = None
     held: deque[_Step] = deque()
     period = _Period([])
     delay: int | None = None
@@ -233,7 +241,8 @@ def _in_shown_order(steps: Iterator[_Step], depth: int) -> Iterator[_Step]:
         if step.unit is not None:
             if step.unit.idr:
                 period = _Period([])
-            period.places.append(step.unit.dts)
+            if not step.unit.second_field:
+                period.places.append(step.unit.dts)
             step.unit.period = period
         held.append(step)
         for unit, _ in step.shown:
@@ -244,6 +253,9 @@ def _in_shown_order(steps: Iterator[_Step], depth: int) -> Iterator[_Step]:
                 unit.pts = unit.period.next_place() + delay
         while held and (step.unit is None or _placed(held[0].unit, period) or len(held) > _MAX_HELD):
             first = held.popleft()
+            if first.unit is not None and first.unit.second_field and before is not None and before.pts is not None:
+                first.unit.pts = before.pts + first.unit.dts - before.dts
+            before = first.unit or before
             if first.unit is not None and first.unit.pts is None:
                 first.unit.damage = first.unit.damage or "a damaged picture cannot be decoded"
             yield first
@@ -251,6 +263,6 @@ def _in_shown_order(steps: Iterator[_Step], depth: int) -> Iterator[_Step]:
 
 def _placed(unit: _Unit | None, current: _Period) -> bool:
     """True where nothing more can be learnt of the unit's place."""
-    if unit is None or unit.pts is not None or unit.damage is not None:
+    if unit is None or unit.pts is not None or unit.damage is not None or unit.second_field:
         return True
     return unit.period is not current and current.taken > 0

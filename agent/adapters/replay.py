@@ -1,8 +1,8 @@
 """Film files as if a camera saw them: one timeline over all files, at full speed or at the pace of life.
 
-Owns the sequence of files and the pace. How a file's packets are read is `passthrough` (H.264, untouched) and
-`transcode` (anything else, and what a phone laid on its side, encoded once). Knows no daemon: it is iterated,
-synchronously, and yields what cameras do.
+Owns the sequence of files and the pace. How a file's packets are read is `passthrough` (H.264 that plays anywhere,
+untouched) and `transcode` (anything else, and what a phone laid on its side, mirrored or trimmed, encoded once). Knows
+no daemon: it is iterated, synchronously, and yields what cameras do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 import av.container
 import av.video
 
-from agent.adapters.footage import declared_duration_ns, open_footage, probe
+from agent.adapters.footage import FootageFacts, declared_duration_ns, open_footage, probe
 from agent.adapters.luma import LumaSampler
 from agent.adapters.packets import read_packets
 from agent.adapters.passthrough import PassThrough
@@ -83,10 +83,10 @@ class ReplaySource:
         self._end_ns, self._last_dts_ns, self._format = 0, None, None
         for path, facts in zip(self._paths, self.facts, strict=True):
             with open_footage(path) as (container, track):
-                yield from self._file_items(path, container, track, facts.quarter_turns)
+                yield from self._file_items(path, container, track, facts)
 
     def _file_items(
-        self, path: Path, container: av.container.InputContainer, track: av.video.VideoStream, quarter_turns: int
+        self, path: Path, container: av.container.InputContainer, track: av.video.VideoStream, facts: FootageFacts
     ) -> Iterator[SourceItem]:
         context = track.codec_context
         context.thread_count = self._threads
@@ -97,11 +97,11 @@ class ReplaySource:
         tap = SoundTap(heard, clock) if heard is not None else None
         seen = False
         read = partial(read_packets, sound=tap)
-        if context.name == "h264" and not self._masks and not quarter_turns:
+        if facts.untouched and not self._masks:
             items = PassThrough(read(container, track), track, clock, sampler, container.format.name).items()
         else:
             turned = Transcoder(
-                read(container, track), track, clock, sampler, quarter_turns=quarter_turns, masks=self._masks
+                read(container, track), track, clock, sampler, orientation=facts.orientation, masks=self._masks
             )
             items = turned.items()
         for item in items:

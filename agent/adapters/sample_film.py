@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.stream import VideoStream
 
-from agent.adapters.footage import open_footage
+from agent.adapters.footage import FootageFacts, open_footage
 from agent.adapters.luma import LumaSampler
 from agent.adapters.packets import read_packets
 from agent.adapters.passthrough import PassThrough
@@ -31,6 +31,7 @@ from agent.adapters.transcode import Transcoder
 from agent.core.errors import BadInput
 from agent.core.frame import EncodedPacket, LumaFrame, Picture, SourceItem, VideoFormat
 from agent.core.masks import Mask
+from agent.core.orientation import AS_STORED
 
 PICTURES: Final = 60
 LUMA_WIDTH: Final = 320
@@ -144,22 +145,27 @@ def items(
     *,
     live: bool = False,
     masks: tuple[Mask, ...] = (),
+    facts: FootageFacts | None = None,
 ) -> Iterator[SourceItem]:
-    """What a network camera or a film gives, by the parts that read them; asked before each packet whether to go on."""
+    """What a network camera or a film gives, by the parts that read them; asked before each packet whether to go on.
+
+    `facts`: what `probe` found, of a film file.
+    """
     packets = takewhile(lambda _: going_on(), read_packets(container, track))
     sampler = LumaSampler(LUMA_WIDTH, LUMA_RATE_HZ)
-    if track.codec_context.name == "h264" and not masks:
+    if not masks and (track.codec_context.name == "h264" if facts is None else facts.untouched):
         return PassThrough(packets, track, clock, sampler, container.format.name).items()
-    return Transcoder(packets, track, clock, sampler, live=live, masks=masks).items()
+    orientation = AS_STORED if facts is None else facts.orientation
+    return Transcoder(packets, track, clock, sampler, live=live, orientation=orientation, masks=masks).items()
 
 
-def take_sample(film: Film) -> Sample:
-    """The film's first pictures. BadInput where it is no film, or holds too few pictures to find motion in."""
+def take_sample(film: Film, facts: FootageFacts | None = None) -> Sample:
+    """The film's first pictures, as they are recorded. BadInput where it is none, or has too few for motion."""
     packets: list[EncodedPacket] = []
     lumas: list[LumaFrame] = []
     format_, picture = None, None
     with opened(film) as (container, track, clock):
-        for item in islice(items(container, track, clock, lambda: True), _MOST_ITEMS):
+        for item in islice(items(container, track, clock, lambda: True, facts=facts), _MOST_ITEMS):
             if isinstance(item, VideoFormat):
                 format_ = item
             elif isinstance(item, EncodedPacket):

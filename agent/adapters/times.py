@@ -43,6 +43,16 @@ class PacketClock(Protocol):
         """The times of the next packet, in decoding order."""
 
 
+def lasting_ticks(duration: int | None, clock: PacketClock) -> int:
+    """How long libav says that a picture lasts; as long as usual where it does not know.
+
+    Of a byte stream that does not tell its rate it knows that of the first two seconds, and says one tick from then on.
+    """
+    if duration is None or duration * _FASTEST_RATE < clock.timescale:
+        return clock.frame_ticks
+    return duration
+
+
 class TickClock:
     """Stamps the packets of one track, in decoding order.
 

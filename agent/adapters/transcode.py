@@ -25,11 +25,12 @@ from av.video.stream import VideoStream
 
 from agent.adapters.luma import LumaSampler
 from agent.adapters.packets import VideoTrack
-from agent.adapters.times import PacketClock
+from agent.adapters.times import PacketClock, lasting_ticks
 from agent.core.errors import Unavailable
 from agent.core.fmp4 import SECOND_NS
 from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem
 from agent.core.masks import Mask, MaskPainter
+from agent.core.orientation import AS_STORED, Orientation
 from agent.core.packing import Packing
 
 _PIXELS: Final = "yuv420p"  # what every browser plays
@@ -64,8 +65,8 @@ class _InFlight:
 class Transcoder:
     """The items of the `packets` of one opened file or camera, of any codec that can be decoded here.
 
-    `live`: nothing is held back. `quarter_turns`: every picture is turned by so many, against the clock. `masks` are
-    painted into it (where they are once it is turned) before anything else sees it.
+    `live`: nothing is held back. `orientation`: what is done with every picture first. `masks` are painted into it
+    (where they are once it is upright) before anything else sees it.
     """
 
     def __init__(
@@ -76,14 +77,14 @@ class Transcoder:
         sampler: LumaSampler,
         *,
         live: bool = False,
-        quarter_turns: int = 0,
+        orientation: Orientation = AS_STORED,
         masks: tuple[Mask, ...] = (),
         encoding: Encoding | None = None,
     ) -> None:
         self._packets = packets
         self._live = live
         self._encoding = encoding or Encoding()
-        self._quarter_turns = quarter_turns
+        self._orientation = orientation
         self._masks = masks
         self._painter: tuple[tuple[int, int], MaskPainter] | None = None
         self._track = track
@@ -112,12 +113,19 @@ class Transcoder:
             size = (max(2, frame.width & ~1), max(2, frame.height & ~1))
             if (frame.width, frame.height, frame.format.name) != (*size, _PIXELS):
                 frame = _with_time_of(frame, frame.reformat(*size, format=_PIXELS))
-            if self._quarter_turns or self._masks:
+            if self._orientation != AS_STORED or self._masks:
                 frame = self._changed(frame)
             if self._encoder is None or not self._encoder.takes(frame):
                 yield from self._finish()
-                self._encoder = _Encoder(frame, self._clock.timescale, self._rate, self._settings())
+                self._encoder = _Encoder(frame, self._clock.timescale, self._rate, self._aspect(), self._settings())
             yield from self._encode(self._encoder, frame)
+
+    def _aspect(self) -> Fraction | None:
+        """How much wider than high a pixel is to be shown, where it is no square."""
+        said = self._track.codec_context.sample_aspect_ratio
+        if not said:
+            return None
+        return 1 / said if self._orientation.quarter_turns % 2 else said
 
     def _settings(self) -> tuple[dict[str, str], int]:
         """x264's options, and on how many threads."""
@@ -125,12 +133,12 @@ class Transcoder:
         return options, self._encoding.threads or self._track.codec_context.thread_count
 
     def _changed(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Turned and painted, as a copy: the decoder still looks at its own pictures."""
+        """Made upright and painted, as a copy: the decoder still looks at its own pictures."""
         pixels = np.asarray(frame.to_ndarray(), dtype=np.uint8)
         height, width = frame.height, frame.width
-        if self._quarter_turns:
+        if self._orientation != AS_STORED:
             colour = pixels[height:].reshape(2, height // 2, width // 2)
-            turned = [np.rot90(plane, self._quarter_turns) for plane in (pixels[:height], *colour)]
+            turned = [self._orientation.upright(plane) for plane in (pixels[:height], *colour)]
             height, width = turned[0].shape
             pixels = np.concatenate([plane.reshape(-1) for plane in turned]).reshape(-1, width)
         if self._masks:
@@ -145,7 +153,7 @@ class Transcoder:
     def _encode(self, encoder: _Encoder, frame: av.VideoFrame) -> Iterator[SourceItem]:
         before_ns = self._clock.end_ns
         ticks = self._ticks(frame)
-        times = self._clock.stamp(ticks, ticks, frame.duration or 0)
+        times = self._clock.stamp(ticks, ticks, lasting_ticks(frame.duration, self._clock))
         # Of the two times only that of decoding always rises, and here they are one.
         time_ns = times.dts_ns
         gap = None
@@ -179,8 +187,8 @@ class Transcoder:
     def _ticks(self, frame: av.VideoFrame) -> int:
         """When the picture is shown, in the track's ticks, always later than the one before."""
         ticks = frame.pts if frame.pts is not None else frame.dts
-        step = max(1, frame.duration or 0)
         if ticks is None:
+            step = lasting_ticks(frame.duration, self._clock)
             ticks = 0 if self._last_ticks is None else self._last_ticks + step
         self._last_ticks = ticks
         return ticks
@@ -195,7 +203,12 @@ class _Encoder:
     """libx264 for pictures like `first`: their size, and whether black is 0 or 16."""
 
     def __init__(
-        self, first: av.VideoFrame, timescale: int, rate: Fraction, settings: tuple[dict[str, str], int]
+        self,
+        first: av.VideoFrame,
+        timescale: int,
+        rate: Fraction,
+        aspect: Fraction | None,
+        settings: tuple[dict[str, str], int],
     ) -> None:
         self._shape = (first.width, first.height, first.color_range)
         try:
@@ -206,6 +219,8 @@ class _Encoder:
             ) from error
         context.width, context.height, context.color_range = self._shape
         context.pix_fmt = _PIXELS
+        if aspect is not None:
+            context.sample_aspect_ratio = aspect
         context.time_base = Fraction(1, SECOND_NS)
         context.framerate = rate
         context.max_b_frames = 0

@@ -28,6 +28,7 @@ from agent.core.errors import BadInput, Unavailable
 from agent.core.fmp4 import MAX_RUN_BYTES, SECOND_NS
 from agent.core.frame import EncodedPacket, Gap, SourceItem
 from agent.core.masks import Mask
+from agent.core.orientation import AS_STORED, Orientation
 
 _LOOK_S: Final = 0.5  # how long `stopped` may go unnoticed
 _PAUSE_NS: Final = SECOND_NS  # no camera pauses for so long: pictures are missing
@@ -35,6 +36,7 @@ _MICROSECONDS: Final = 1_000_000
 _LUMA_WIDTH: Final = 320
 _LUMA_RATE_HZ: Final = 10.0
 # Chosen for a Pi 4's cores, but not measured on one: a third less work than "veryfast" for the same bits.
+_UPSIDE_DOWN: Final = Orientation(quarter_turns=2)
 _PRESET: Final = "superfast"
 _CRF: Final = 23
 _THREADS: Final = 2
@@ -128,7 +130,7 @@ class UsbSource:
             times,
             sampler,
             live=True,
-            quarter_turns=2 if settings.upside_down else 0,
+            orientation=_UPSIDE_DOWN if settings.upside_down else AS_STORED,
             masks=settings.masks,
             encoding=Encoding(_PRESET, _CRF, settings.most_kbps, _THREADS),
         ).items()

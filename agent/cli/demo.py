@@ -164,7 +164,7 @@ def demo(
         _make(evidence)  # before the story: at its end it would be too late to say so
         if footage is None:
             with console.status("Drawing the doorstep scene (only the first time) …"):
-                footage = cached_scene(_cache())
+                footage = demo_film(directory)
         plan = Plan(
             directory, evidence, footage, answers, port if port is not None else 0 if answers else _PORT, broker_url
         )
@@ -204,6 +204,14 @@ async def _play(plan: Plan, console: Console) -> Outcome | None:
     stopped = asyncio.Event()
     with until_signalled(stopped):
         return await Demo(plan, Terminal(console), stopped).run()
+
+
+def demo_film(directory: Path) -> Path:
+    """The drawn film, kept in the home directory; in `directory` where that is not to be written to."""
+    try:
+        return cached_scene(_cache())
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home
+        return cached_scene(directory)
 
 
 def _cache() -> Path:

@@ -35,6 +35,7 @@ class SequenceParameters:
     frame_number_bits: int
     frame_numbers_skip: bool
     separate_planes: bool
+    frames_only: bool
     profile_idc: int
     compatibility: int
     level_idc: int
@@ -243,6 +244,7 @@ def parse_sps(unit: bytes) -> SequenceParameters:
         frame_number_bits,
         frame_numbers_skip,
         separate,
+        bool(frames_only),
         profile,
         compatibility,
         level,
@@ -278,14 +280,17 @@ class FrameNumbers:
 
     def __init__(self) -> None:
         self._last: int | None = None
+        self._field: tuple[int, int] | None = None  # a first field without its second: its number, and 1 for the lower
+        self.second_field = False  # whether the last packet completed the picture of the one before it
 
     def forget(self) -> None:
         """The next packet cannot be compared with what came before."""
-        self._last = None
+        self._last, self._field = None, None
 
     def continues(self, units: Iterable[bytes], shape: SequenceParameters) -> bool:
         """Whether the packet follows the one given before without loss. BadInput for a slice cut off in its header."""
         first = next((unit for unit in units if unit_type(unit) in (SLICE, SLICE_IDR)), None)
+        self.second_field = False
         if first is None:
             return True
         bits = _Bits(first[1:16])
@@ -293,6 +298,9 @@ class FrameNumbers:
         if shape.separate_planes:
             bits.u(2)
         number = bits.u(shape.frame_number_bits)
+        field = None if shape.frames_only or not bits.u(1) else (number, bits.u(1))
+        self.second_field = field is not None and self._field == (number, 1 - field[1])
+        self._field = None if self.second_field else field
         last, size = self._last, 1 << shape.frame_number_bits
         fits = last is None or unit_type(first) == SLICE_IDR or number in (last, (last + 1) % size)
         if unit_type(first) == SLICE_IDR or first[0] & 0x60:

@@ -64,6 +64,11 @@ class Packing:
         """Called for each packet after the first key frame: False where pictures before it are missing."""
         return self._shape is None or self._numbers.continues(units, self._shape)
 
+    @property
+    def second_field(self) -> bool:
+        """Whether the last packet given to `continues` is the second field of the picture in the one before it."""
+        return self._numbers.second_field
+
     def interrupted(self) -> None:
         """A packet was lost, and that is known: what comes next is no news."""
         self._numbers.forget()

@@ -69,6 +69,23 @@ def test_what_the_model_says_comes_back(tmp_path: Path) -> None:
     detector.close()
 
 
+def test_under_nice_it_works_too(tmp_path: Path) -> None:
+    """A plain user may not take niceness back: the thread would end, and whoever is patient would wait for ever."""
+    made: list[Detector] = []
+
+    def nice() -> None:  # a thread inherits it
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        made.append(Detector(model_file(tmp_path), LAYOUT, patient=True))
+
+    starter = threading.Thread(target=nice)
+    starter.start()
+    starter.join()
+    assert within(20, lambda: made[0].state is DetectorState.ON)
+    (thread,) = (each for each in threading.enumerate() if each.name == "detector")
+    assert os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) == 10
+    made[0].close()
+
+
 def test_a_slow_look_is_waited_for_by_nobody(tmp_path: Path) -> None:
     detector = Detector(model_file(tmp_path), LAYOUT)
     entered, go_on = threading.Event(), threading.Event()

@@ -19,10 +19,13 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
     return {reader.name: reader for reader in found}
 
 
+REFUSE_NOTHING = {"topics.read_transfer_topic", "orientation.from_display_matrix"}  # what makes no sense has a meaning
+
+
 def test_any_bytes_are_accepted_or_refused_by_name(table: dict[str, Reader]) -> None:
     for reader in table.values():
         tally = fuzz(reader, RUNS, seed=zlib.crc32(reader.name.encode()))
-        assert tally.refused or reader.name == "topics.read_transfer_topic", f"{reader.name} took everything"
+        assert tally.refused or reader.name in REFUSE_NOTHING, f"{reader.name} took everything"
 
 
 def test_the_table_names_every_reader_of_the_core(table: dict[str, Reader]) -> None:

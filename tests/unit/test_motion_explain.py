@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from agent.adapters.explain_film import ExplainFilm
+from agent.core.errors import BadInput, Unavailable
 from agent.core.frame import LumaFrame
 from agent.core.motion import Motion, MotionDetector, MotionSettings, Zone
 from agent.core.motion_explain import draw, said
@@ -52,3 +57,27 @@ def test_a_first_frame_is_drawn_as_well() -> None:
     motion = detector.observe(frame)
     assert "learning" in said(motion, detector)
     assert draw(frame, motion, detector).any()
+
+
+@pytest.mark.parametrize("seconds", [0, 6])
+def test_a_disk_too_full_for_the_film_is_said_in_a_sentence(seconds: int) -> None:
+    """Nowhere does a film fit into /dev/full; what is short is written only at its end."""
+    pictures = np.random.default_rng(1).integers(0, 255, (10 * seconds + 1, 120, 160, 3)).astype(np.uint8)
+
+    def write() -> None:
+        with ExplainFilm(Path("/dev/full")) as film:
+            for number, picture in enumerate(pictures):
+                film.add(picture, number * 100_000_000)
+
+    with pytest.raises(Unavailable, match="explain film /dev/full cannot be written: No space left"):
+        write()
+
+
+def test_what_ended_the_film_early_is_told_and_not_that_it_has_no_end() -> None:
+    def write() -> None:
+        with ExplainFilm(Path("/dev/full")) as film:
+            film.add(np.zeros((120, 160, 3), np.uint8), 0)
+            raise BadInput("the footage")
+
+    with pytest.raises(BadInput, match="the footage"):
+        write()

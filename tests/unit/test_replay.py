@@ -20,6 +20,7 @@ from agent.adapters.replay import Pace, ReplaySource
 from agent.adapters.times import TickClock
 from agent.core import h264
 from agent.core.frame import EncodedPacket, Gap, LumaFrame, SourceItem, VideoFormat
+from tests.fields import field_stream
 from tests.films import SECOND, FilmKind, cut, decoded, demuxed, film_bytes, make_film
 
 B_FRAMES = FilmKind(fps=30, pictures=90, gop=30, b_frames=3)
@@ -90,6 +91,37 @@ def test_packets_pass_through_untouched(tmp_path: Path, container: str, b_frames
     assert gaps_of(items) == []
     assert isinstance(items[0], VideoFormat)
     assert (items[0].width, items[0].height) == (64, 48)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_nothing_is_missing_from_a_film_of_a_picture_a_second(tmp_path: Path, container: str) -> None:
+    kind = replace(B_FRAMES, fps=1, pictures=30, time_base=Fraction(1, 1))
+    items = list(ReplaySource([repacked(make_film(tmp_path / "a.mp4", kind), tmp_path / f"b.{container}")]))
+    assert len(packets_of(items)) == 30
+    assert gaps_of(items) == []
+
+
+@pytest.mark.parametrize("container", ["h264", "avi"])
+def test_both_fields_of_a_picture_are_kept(tmp_path: Path, container: str) -> None:
+    path = tmp_path / "a.h264"
+    path.write_bytes(field_stream(60))
+    if container == "avi":
+        path = tmp_path / "a.avi"
+        with av.open(str(tmp_path / "a.h264")) as film, av.open(str(path), "w") as copy:
+            target = copy.add_stream_from_template(film.streams.video[0])
+            target.time_base = Fraction(1, 50)
+            for number, packet in enumerate(packet for packet in film.demux() if packet.size):
+                packet.stream, packet.time_base = target, Fraction(1, 50)
+                packet.pts, packet.dts, packet.duration = number, number, 1
+                copy.mux(packet)
+    items = list(ReplaySource([path]))
+    packets = packets_of(items)
+    assert [p.pts_ns for p in packets] == [n * 20_000_000 for n in range(120)]
+    assert gaps_of(items) == []
+    with av.open(str(tmp_path / "a.h264")) as film:
+        theirs = [luma_plane(frame).tobytes() for frame in film.decode(video=0)]
+    assert [picture for _, picture in decoded(film_of(items, tmp_path / "film.mp4"))] == theirs
+    assert len(theirs) == 60
 
 
 def test_an_mp4_passes_bit_for_bit_and_tick_for_tick(tmp_path: Path) -> None:
@@ -275,6 +307,34 @@ def test_other_codecs_are_encoded_once(tmp_path: Path, codec: str, container: st
             shown = item.pts_ns
         elif isinstance(item, LumaFrame):
             assert item.time_ns <= shown
+
+
+def _telling_no_rate(stream: bytes) -> bytes:
+    """The byte stream, baseline, with nothing behind the size in its parameter sets, as a Pi's raspivid writes them."""
+    units = h264.split_annexb(stream)
+    for index, unit in enumerate(units):
+        if h264.unit_type(unit) == h264.SPS:
+            bits, at = "".join(f"{byte:08b}" for byte in unit), 32
+            for kind in "nnnnfnnfff":  # a number of any length, or a flag (H.264 7.3.2.1.1, 9.1)
+                at = at + 1 if kind == "f" else 2 * bits.index("1", at) - at + 1
+            kept = bits[:at] + "01"
+            units[index] = int(kept.ljust(-(-len(kept) // 8) * 8, "0"), 2).to_bytes(-(-len(kept) // 8), "big")
+    return b"".join(b"\0\0\0\1" + unit for unit in units)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_byte_stream_that_tells_no_rate_is_as_long_as_it_has_pictures(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / ("a.h264" if codec == "libx264" else "a.hevc")
+    silent = ("profile", "baseline") if codec == "libx264" else ("x265-params", "log-level=none:vui-timing-info=0")
+    make_film(path, FilmKind(codec=codec, pictures=100, time_base=Fraction(1, 25), options=(silent,)))
+    if codec == "libx264":
+        path.write_bytes(_telling_no_rate(path.read_bytes()))
+    items = list(ReplaySource([path]))
+    packets = packets_of(items)
+    assert [p.pts_ns for p in packets] == [n * 40_000_000 for n in range(100)]
+    assert {p.duration_ns for p in packets} == {40_000_000}
+    assert gaps_of(items) == []
+    assert len(lumas_of(items)) >= 40
 
 
 def test_odd_sizes_are_encoded_even(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import shutil
 import struct
@@ -12,6 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -45,7 +47,8 @@ def _only_a_picture(path: Path) -> None:
 
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "There is no file"),
-    "folder": (lambda path: path.mkdir(), "is not a file"),
+    "folder": (lambda path: path.mkdir(), "is a folder"),
+    "pipe": (os.mkfifo, "pipe or a device"),
     "empty": (lambda path: path.touch(), "is empty"),
     "text": (lambda path: path.write_text("Dear diary,\n" * 500), "is not a film"),
     "zeros": (lambda path: path.write_bytes(bytes(100_000)), "is not a film"),
@@ -278,3 +281,32 @@ def test_a_film_of_nothing_but_damage_is_bad_input(tmp_path: Path) -> None:
     film.write_bytes(data)
     with pytest.raises(BadInput, match="no picture that can be used"):
         list(ReplaySource([film]))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("-", "not read from standard input"),
+        ("https://example.org/film.mp4", "download the film first"),
+        ("rtsp://me:secret@camera/stream", "camera.url"),
+    ],
+)
+def test_what_is_no_path_is_told_where_it_belongs(name: str, says: str) -> None:
+    with pytest.raises(BadInput, match=says) as told:
+        ReplaySource([Path(name)])
+    assert "secret" not in str(told.value)
+
+
+def test_a_matroska_film_that_begins_late_has_no_hole_behind_it(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "source.mp4", FilmKind(pictures=30))
+    late = tmp_path / "late.mkv"
+    with av.open(str(source)) as film, av.open(str(late), "w") as copy:
+        track = copy.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(film.streams.video[0]):
+            if packet.size and packet.pts is not None and packet.dts is not None and packet.time_base is not None:
+                packet.pts, packet.dts = (t + int(90_000 / packet.time_base) for t in (packet.pts, packet.dts))
+                packet.stream = track
+                copy.mux(packet)
+    items = list(ReplaySource([late]))
+    assert gaps_of(items) == []
+    assert len(packets_of(items)) == 30
