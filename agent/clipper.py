@@ -12,7 +12,7 @@ import errno
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.clip_sound import ClipSound
@@ -73,6 +73,7 @@ class ClipWatcher(Protocol):
 @dataclass(slots=True)
 class _Current:
     clip: OpenClip
+    owners: bytes  # hash of the set it is sealed to
     origin: Origin
     motion_start_ns: int
     motion_end_ns: int
@@ -140,6 +141,7 @@ class Clipper:
         self._current: _Current | None = None
         self._roll_motion_ns: int | None = None  # set while a full clip waits for the key frame the next begins at
         self._end_ns = 0
+        self._written_ns = 0  # where the last closed clip ends
         self.sound = ClipSound(self._make_room)
         self.base: Callable[[], TimeBase] | None = None
 
@@ -153,6 +155,8 @@ class Clipper:
         if self._outage is not None:
             self._want(start_ns, motion_start_ns)
         elif self._roll_motion_ns is None and self._current is None:
+            # What the clip before it holds already is told twice only where something moves in it.
+            start_ns = max(start_ns, min(self._written_ns, motion_start_ns))
             with self._outliving():
                 self._begin(self._first_run(start_ns), motion_start_ns)
 
@@ -160,6 +164,12 @@ class Clipper:
         """Go on in a next clip from the next key frame on."""
         if self._wanted is None:
             self._roll_motion_ns = motion_ns
+
+    def owners_changed(self) -> None:
+        """A clip in hand that is sealed to others than the owner set says now goes on in a next one, as when full."""
+        with self._outliving():
+            if self._current is not None and self._current.owners != self._owners()[1]:
+                self._roll_motion_ns = self._current.motion_end_ns
 
     def stop_rolling(self) -> None:
         """No next clip is wanted at the next key frame."""
@@ -229,6 +239,7 @@ class Clipper:
         outage = self._outage
         if outage is None or now_ns < outage.probe_ns:
             return
+        outage.probe_ns = now_ns  # the next wait begins now, also where the camera is away and no run tells the time
         with self._outliving():
             self._store.probe()
             while self._left:
@@ -283,8 +294,9 @@ class Clipper:
             self.abandon()
             self._onlooker.conclude()  # what it saw went with the clip
         since_ns = self._end_ns if outage is None else outage.since_ns
+        tried_ns = self._end_ns if outage is None else outage.probe_ns
         lost_ns = 0 if outage is None else outage.lost_ns
-        self._outage = _Outage(reason, since_ns, self._end_ns + self._wait_ns(), lost_ns)
+        self._outage = _Outage(reason, since_ns, tried_ns + self._wait_ns(), lost_ns)
         if outage is None:
             self._watcher.disk_failed(reason)
 
@@ -323,6 +335,9 @@ class Clipper:
         elif self._current is not None:
             self._write(self._current, run)
             self._check_limits(self._current)
+        elif self._roll_motion_ns is not None:
+            motion_ns, self._roll_motion_ns = self._roll_motion_ns, None
+            self._begin(self._first_run(run.start_ns), motion_ns)
 
     def _end(self) -> None:
         current = self._current
@@ -347,6 +362,7 @@ class Clipper:
             self.abandon()
             raise
         self._current = None
+        self._written_ns = end_ns
         self._backoff.reset()
         row = current.clip.row
         self._finished(
@@ -376,15 +392,28 @@ class Clipper:
             clip_key=self._random(32),
         )
         clip = self._store.begin(start, owners, owners_hash)
-        self._current = _Current(clip, origin, max(motion_start_ns, origin.pts_ns), wanted.motion_end_ns)
+        self._current = _Current(clip, owners_hash, origin, max(motion_start_ns, origin.pts_ns), wanted.motion_end_ns)
         clip.add_init(Track.VIDEO, init_segment(self._format))
         self.sound.begin(clip, origin.pts_ns)
-        for run in runs:
+        for n, run in enumerate(runs):
+            if run.key and _is_full(clip):
+                self._watcher.clip_began(clip.row)
+                self._go_on_in_next(self._current, first + n, wanted)
+                return
             self._write(self._current, run)
         self._wanted = None
         self._watcher.clip_began(clip.row)
         if wanted.ended_ns is not None:
             self._end()
+
+    def _go_on_in_next(self, current: _Current, first: int, wanted: _Wanted) -> None:
+        """Memory holds more records than a clip may have: the rest, from the run `first` on, is the next clip's."""
+        start_ns = self._runs[first].start_ns
+        self._wanted = replace(wanted, start_ns=start_ns)
+        current.motion_start_ns = min(current.motion_start_ns, start_ns)
+        current.motion_end_ns = min(current.motion_end_ns, start_ns)
+        self._end()
+        self._begin(first, wanted.motion_start_ns, self._wanted)
 
     def _write(self, current: _Current, run: Run) -> None:
         assert self._format is not None, "a run comes after its format"
@@ -398,12 +427,10 @@ class Clipper:
 
     def _check_limits(self, current: _Current) -> None:
         """A source of very short or very long groups of pictures may reach a clip's limits before its time is up."""
-        records = current.clip.row.records
-        full = records >= RECORDS_LIMIT - _RECORDS_RESERVE
         long = current.end_ns >= CLIP_LIMIT_NS - 2 * self._pre_roll_ns
-        if full or long:
+        if _is_full(current.clip) or long:
             self._roll_motion_ns = current.motion_end_ns
-        if records >= RECORDS_LIMIT - 2 or current.end_ns >= CLIP_LIMIT_NS:
+        if current.clip.row.records >= RECORDS_LIMIT - 2 or current.end_ns >= CLIP_LIMIT_NS:
             # No key frame came in time. Begin again at the last one: the stretch since is in both clips, none is lost.
             self._roll_motion_ns = None
             motion_ns, first = current.motion_end_ns, self._first_run(self._end_ns)
@@ -412,10 +439,17 @@ class Clipper:
             self._begin(first, motion_ns)
 
     def _first_run(self, start_ns: int) -> int:
-        """Where in memory a clip begins: the last key run at or before `start_ns`, else the first key run there is."""
+        """Where in memory a clip begins: the last key run at or before `start_ns`, else the first key run there is.
+
+        Where all that hangs on that key run is over before `start_ns` (a gap follows): the next, or what is to come.
+        """
         keys = [n for n, run in enumerate(self._runs) if run.key]
         before = [n for n in keys if self._runs[n].start_ns <= start_ns]
-        return before[-1] if before else keys[0] if keys else len(self._runs)
+        after = keys[len(before)] if len(before) < len(keys) else len(self._runs)
+        if not before:
+            return after
+        group = (self._runs[n] for n in range(before[-1], after))
+        return after if max(run.start_ns + run.duration_ns for run in group) < start_ns else before[-1]
 
     def _forget_old(self, newest: Run) -> None:
         """Keep what the next clip's pre-roll may need: back to the key run at or before its earliest beginning."""
@@ -441,6 +475,11 @@ class Clipper:
         evicted = self._keeper.make_room(recording, size, _CLOSE_RESERVE_BYTES)
         if evicted:
             self._watcher.clips_evicted(evicted)
+
+
+def _is_full(clip: OpenClip) -> bool:
+    """Whether the next key run belongs into another clip: this one has about as many records as a clip may have."""
+    return clip.row.records >= RECORDS_LIMIT - _RECORDS_RESERVE
 
 
 _SAID = {

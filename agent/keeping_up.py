@@ -103,7 +103,8 @@ def measure(
     jpegs: list[bytes] = []
     if painted is None:
         told("reading the film", 0.0)
-        sample = sample_film.take_sample(Path(config.camera.replay[0]))
+        film = Path(config.camera.replay[0])
+        sample = sample_film.take_sample(film, probe(film))
     else:
         sample, jpegs = _drawn(painted, video, told)
     if video.camera is Camera.FILES:
@@ -147,7 +148,7 @@ def _video(config: Config, notes: list[str]) -> Video:
     camera, masked = config.camera, bool(config.camera.masks)
     if camera.replay:
         facts = probe(Path(camera.replay[0]))
-        return Video(Camera.FILES, facts.width, facts.height, facts.fps or 25.0, 0, masked)
+        return Video(Camera.FILES, *facts.shown_size, facts.fps or 25.0, 0, masked)
     if not camera.url or parse_pi_address(camera.url) is not None:
         kind = Camera.PI
         if not camera.url:
@@ -226,14 +227,17 @@ class _Work:
         """A network camera's video, or a film's, as the source reads it: H.264 passed on, all else encoded."""
         done_s, sample = 0.0, self._sample
         live = self._video.camera is Camera.NETWORK
+        facts = probe(sample.film) if isinstance(sample.film, Path) else None
+        encoded = bool(self._masks) or not (facts is None or facts.untouched)
         while not watch.enough(done_s, sample.seconds):
             with sample_film.opened(sample.film) as (container, track, clock), watch:
-                encoded = bool(self._masks) or track.codec_context.name != "h264"
 
                 def going_on() -> bool:
                     return not watch.enough(done_s + clock.end_ns / SECOND_NS, sample.seconds)  # noqa: B023 - done here
 
-                for _ in sample_film.items(container, track, clock, going_on, live=live, masks=self._masks):
+                for _ in sample_film.items(
+                    container, track, clock, going_on, live=live, masks=self._masks, facts=facts
+                ):
                     pass
             done_s += clock.end_ns / SECOND_NS
         return _computed(Step.ENCODING if encoded else Step.READING, self._lane(), watch, done_s)

@@ -65,20 +65,21 @@ def recorder_settings(config: Config) -> RecorderSettings:
 
 @dataclass(slots=True)
 class RecorderReport:
-    """What one source gave: its newest clips and gaps (a camera runs for years), and how far it went."""
+    """What one source gave: its `limit` newest clips and gaps (a camera runs for years), and how far it went."""
 
     clips: list[RecordedClip] = field(default_factory=list)
     packets: int = 0
     gaps: list[Gap] = field(default_factory=list)
     end_ns: int = 0
+    limit: int = _REPORT_LIMIT
 
     def add_clip(self, clip: RecordedClip) -> None:
         """The newest clip; the oldest is forgotten where there are too many."""
-        self.clips = [*self.clips[1 - _REPORT_LIMIT :], clip]
+        self.clips = [*self.clips, clip][-self.limit :]
 
     def add_gap(self, gap: Gap) -> None:
         """The newest gap, in the same way."""
-        self.gaps = [*self.gaps[1 - _REPORT_LIMIT :], gap]
+        self.gaps = [*self.gaps, gap][-self.limit :]
 
 
 class Watcher(ClipWatcher, Protocol):
@@ -108,6 +109,7 @@ class Recorder:
     """Records one source. `owners` gives the owner set in force and its hash; `random` gives random bytes.
 
     `patience`: chance between 0 and 1. With it, recording outlives a disk that takes nothing (agent/clipper.py).
+    `reported`: how many of the newest clips and gaps the report has, about a kilobyte each.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Recorder:
         explain: Explain | None = None,
         sight: Sight | None = None,
         patience: Callable[[], float] | None = None,
+        reported: int = _REPORT_LIMIT,
     ) -> None:
         cv2.setNumThreads(1)  # pictures this small gain nothing from a thread a core
         self._settings = settings
@@ -133,8 +136,9 @@ class Recorder:
         self._away = False
         self._moment_ns = 0  # of the newest frame, or of what followed it
         self._rang = False  # set by another thread
+        self._owners_changed = False  # by another thread, too
         self._passed_ns = 0  # time that passed while there was nothing to see
-        self._report = RecorderReport()
+        self._report = RecorderReport(limit=reported)
         self._onlooker = Onlooker(sight)
         self._clipper = Clipper(
             store, keeper, settings.rules.pre_roll_ns, owners, random, watcher, self._report.add_clip, self._onlooker,
@@ -155,6 +159,9 @@ class Recorder:
                 self._take(item)
                 if self._rang:
                     self._ring()
+                if self._owners_changed:
+                    self._owners_changed = False
+                    self._clipper.owners_changed()
                 if stopped():
                     break
             self._finish()
@@ -167,6 +174,10 @@ class Recorder:
     def press(self) -> None:
         """The doorbell's button was pressed. From any thread; what follows happens with the source's next item."""
         self._rang = True
+
+    def owners_changed(self) -> None:
+        """Another owner set may be in force: whoever was taken out shall not open what comes now. From any thread."""
+        self._owners_changed = True
 
     def _ring(self) -> None:
         """A ring is worth a clip though nothing moved; where there is nothing to see it is only told."""

@@ -47,6 +47,7 @@ _BUTTON = "button"
 _MICROPHONE = "microphone"
 _REASON_LIMIT = 300
 _MOTION = "motion"
+_REPORTED = 200  # for the demo, whose film ends; a camera's clips are in the index and need no second list
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,11 @@ class RecorderThread:
             self._clip = ""
             self.clip_shows(RING)
 
+    def owners_changed(self) -> None:
+        """Another owner set may be in force. From any thread."""
+        if self._recorder is not None:
+            self._recorder.owners_changed()
+
     def button_sticks(self, sticks: bool) -> None:
         """The doorbell's button has been down for long, or is up again. From any thread."""
         if sticks:
@@ -147,7 +153,7 @@ class RecorderThread:
 
             recorder = self._recorder = Recorder(
                 store, keeper, self._settings, owners, secrets.token_bytes, self, sight=self._sight,
-                patience=random.random,
+                patience=random.random, reported=_REPORTED,
             )  # fmt: skip
             source = self._beating(footage.source(self._stop.is_set))
             try:

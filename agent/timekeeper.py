@@ -51,7 +51,9 @@ class Clock:
         clocks = [clock for clock, _ in self.found.clocks]
         now = next((clock for clock in clocks if clock.boot == self.boot), None)
         self.earlier = [clock for clock in clocks if clock.boot != self.boot]
-        self.statement = now or boot_clock.begin(clocks[-1] if clocks else None, device_id(device), self.boot)
+        self.statement = now or boot_clock.begin(
+            clocks[-1] if clocks else None, device_id(device), self.boot, self.found.last_number
+        )
         try:
             self.statement = boot_clock.observe(self.statement, self.read())
         except BadInput as e:

@@ -28,7 +28,7 @@ from agent.store.state import StateDirectory
 from tests.household import NOW, SECOND, Household
 
 Ack = Callable[[str], None]
-BUDGET = 40_000
+BUDGET = 150_000
 RECORDS = 4
 
 
@@ -64,7 +64,7 @@ def work(root: Path, ack: Ack, rounds: int) -> None:
         clip.add_init(Track.VIDEO, b"init of the video")
         ack(f"record {sequence} 1 0")
         for n in range(RECORDS):
-            for row in recorder.keeper(BUDGET).make_room(clip.row.bytes, 2000):
+            for row in recorder.keeper(BUDGET).make_room(clip.row.bytes, 5000):
                 ack(f"gone {row.sequence}")
             data = bytes([number % 256, n]) * (300 + 331 * ((number + n) % 4))
             clip.add(Track.VIDEO, Fragment(data, n % 2 == 0, n * 3 * SECOND, 3 * SECOND))

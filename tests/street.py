@@ -67,6 +67,8 @@ class Recorded:
         self.source: list[str] = []
         self.sound: list[str] = []
 
+    reported = 10_000
+
     def clip_began(self, row: ClipRow) -> None: ...
     def clip_ended(self, row: ClipRow) -> None: ...
     def moment(self, source_ns: int) -> None: ...
@@ -93,17 +95,15 @@ class Recorded:
         self.evicted += rows
 
     def record(self, street: Iterable[SourceItem]) -> RecorderReport:
-        token = self.home.ledger.owners()
-        assert token is not None
-        owners = identity.read_owner_set(token, self.home.device_id)
-
         def in_force() -> tuple[OwnerSet, bytes]:
-            return owners, statements.digest(token)
+            token = self.home.ledger.owners()
+            assert token is not None
+            return identity.read_owner_set(token, self.home.device_id), statements.digest(token)
 
         settings = RecorderSettings(MotionSettings(), self.rules)
         recorder = Recorder(
             self.home.clips, self.home.keeper(self.budget), settings, in_force, secrets.token_bytes, self,
-            patience=self.patience,
+            patience=self.patience, reported=self.reported,
         )  # fmt: skip
         self.began(recorder)
         return recorder.record(street, lambda: TimeBase(0, NOW, Trust.REPLAYED), lambda: False)

@@ -99,10 +99,11 @@ def slip_ns(distance_ns: int) -> int:
     return -(-abs(distance_ns) * _SLIP_PPM // 1_000_000)
 
 
-def begin(before: BootClock | None, device: str, boot: str) -> BootClock:
-    """A boot of which nothing was read yet, after the boot `before` it."""
+def begin(before: BootClock | None, device: str, boot: str, taken: int = 0) -> BootClock:
+    """A boot of which nothing was read yet, after the boot `before` it. Numbers up to `taken` are another's, too."""
     after_ns = None if before is None else place(before, before.until_us * 1000).earliest_ns
-    return BootClock(device, boot, before.number + 1 if before else 1, _told(after_ns), "", 0, [])
+    number = max(before.number if before else 0, taken) + 1
+    return BootClock(device, boot, number, _told(after_ns), "", 0, [])
 
 
 def observe(clock: BootClock, reading: Reading) -> BootClock:

@@ -6,11 +6,13 @@ leaves. Source: docs/design/storage.md "Retention".
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from agent.core.timeline import Trust
+
+_SHRINKS_BY = 2  # a ring above its limits loses so many times what is written meanwhile
 
 HELD_BY_ONE = 4  # one requester's holds take at most a fourth of the budget,
 HELD_IN_ALL = 2  # all holds together half of it: the rest goes on recording
@@ -62,23 +64,29 @@ def lacking(room: Room, limits: Limits) -> tuple[int, int]:
     return over, limits.min_free_bytes + room.next_bytes - room.free_bytes
 
 
-def to_make_room(clips: Iterable[C], room: Room, limits: Limits) -> list[tuple[C, str]] | None:
-    """Which of `clips` (oldest first) leave, each with the limit it leaves for: `budget` or `free-space`.
+def to_make_room(
+    clips: Iterable[C], room: Room, limits: Limits, step: int, in_all_bytes: Callable[[], int]
+) -> list[tuple[C, str]] | None:
+    """Which of `clips` (oldest first) leave now, each with the limit it leaves for: `budget` or `free-space`.
 
-    None where all that may leave would not be enough: then nothing is to be lost for nothing. Reads no more of `clips`
-    than it needs.
+    Enough of them, or `step` where a limit was lowered so far that many must go: then what is next has its place on the
+    disk, and the ring shrinks by more than that. None where all that may leave (`in_all_bytes` of them) would not be
+    enough: then nothing is to be lost for nothing. Reads no more of `clips` than it needs.
     """
     over, short = lacking(room, limits)
     leaving: list[tuple[C, str]] = []
     if over <= 0 and short <= 0:
         return leaving
+    freed = 0
     for clip in clips:
         if clip.held:
             continue
-        leaving.append((clip, "budget" if over > 0 else "free-space"))
-        over, short = over - clip.bytes, short - clip.bytes
-        if over <= 0 and short <= 0:
+        leaving.append((clip, "budget" if over > freed else "free-space"))
+        freed += clip.bytes
+        if over <= freed and short <= freed:
             return leaving
+        if len(leaving) >= step and freed >= _SHRINKS_BY * room.next_bytes <= room.free_bytes + freed:
+            return leaving if in_all_bytes() >= max(over, short) else None
     return None
 
 

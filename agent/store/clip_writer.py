@@ -1,8 +1,9 @@
 """A clip file while it is written: frame after frame, each on the disk before anybody hears of it.
 
 Owns the framing (docs/spec/sealed-clip.md "File in the ring") as it is written, and how little it costs: records are
-sealed in memory that is used again, large ones are hashed while the disk works, and the file's blocks are asked for
-some megabytes ahead, so that a sync has less to note down about them. Has no keys.
+sealed in memory that is used again, large ones are hashed in a thread once they are durable, the file's blocks are
+asked for some megabytes ahead, so that a sync has less to note down about them, and a record of video ends where a page
+does, so that the next one does not write that page again. Has no keys.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import contextlib
 import ctypes
 import os
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
+
+from isal.isal_zlib import crc32
 
 from agent.core.frame import Track
 from agent.core.sealing import record_hash
@@ -24,17 +26,23 @@ from agent.store.durable import sync_directory
 CLIP_MAGIC = b"DWCLIP\x00\x01"
 MANIFEST_MAGIC = b"DWMF"
 U32 = struct.Struct(">I")
+PAGE_BYTES = 4096  # of the spec: what ext4 writes as a whole, also where memory has pages of 16 KiB (Pi 5)
 
-_WORTH_A_THREAD_BYTES = 128 * 1024
+_WORTH_A_THREAD_BYTES = 32 * 1024
 _AHEAD_BYTES = 4 * 1024 * 1024
 _FALLOC_FL_KEEP_SIZE = 1  # linux/falloc.h
 _fallocate = ctypes.CDLL(None).fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
+def to_page_end(at: int) -> int:
+    """How many bytes are missing from `at` to the end of its page: 0 to 4095."""
+    return -at % PAGE_BYTES
+
+
 def framed(frame: bytes) -> bytes:
     """`frame` and its CRC-32."""
-    return frame + U32.pack(zlib.crc32(frame))
+    return frame + U32.pack(crc32(frame))
 
 
 def manifest_frame(manifest: bytes) -> bytes:
@@ -101,20 +109,22 @@ class ClipWriter:
     def append(self, track: Track, size: int, seal: Callable[[memoryview], None]) -> None:
         """Write a record of `size` bytes, which `seal` puts into the memory it is given."""
         self._settle()
-        end = size + U32.size
+        crc_end = size + U32.size
+        end = crc_end + (to_page_end(self.bytes_written + crc_end) if track is Track.VIDEO else 0)
         if len(self._place) < end:
             self._place = memoryview(bytearray(end))
         record = self._place[:size]
         seal(record)
-        U32.pack_into(self._place, size, zlib.crc32(record))
+        U32.pack_into(self._place, size, crc32(record))
+        self._place[crc_end:end] = bytes(end - crc_end)
         self._write(self._place[:end])
-        # The manifest needs the hash much later: that of a large record is made while the disk works.
+        self._sync(end)
+        # The manifest needs the hash much later, and the disk wants the other core while it syncs.
         if size >= _WORTH_A_THREAD_BYTES:
             self._hashing = track
             self._hasher.begin(record)
         else:
             self._digests.setdefault(track, []).append(record_hash(record))
-        self._sync(end)
 
     def finish(self, manifest: bytes) -> None:
         """Write the manifest and let the file go."""

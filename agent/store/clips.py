@@ -64,8 +64,7 @@ class ClipStore:
     def begin(self, start: ClipStart, owners: OwnerSet, owners_hash: bytes) -> OpenClip:
         """A new clip, sealed to `owners`. OSError where the disk does not take it."""
         recipients = owners.recipients()
-        last = self.index.last_used()
-        sequence = last + 1
+        sequence = self.index.last_used() + 1
         while self.ring.path(sequence).exists():  # unreadable, and left where it is
             sequence += 1
         header = ClipHeader(
@@ -74,7 +73,7 @@ class ClipStore:
             clip=new_id(start.clip_id),
             device=device_id(self._device),
             sequence=sequence,
-            previous=self._manifest_hash(last),
+            previous=self._manifest_hash(sequence - 1),
             start=format_time(start.start_ns),
             trust=start.trust.value,
             boot=start.boot,
@@ -108,31 +107,34 @@ class ClipStore:
         beyond = (sequence for sequence in self.ring.sequences_from(last) if sequence > last)
         found = Recovery()
         todo = sorted({*self.index.unfinished(), *beyond})
-        with self.index.at_once():
-            for done, sequence in enumerate(todo, 1):
-                progress(done, len(todo))
-                if self.ring.path(sequence).exists():
-                    self._recover_one(sequence, found)
-                else:
+        rows: dict[int, ClipRow | None] = {}
+        for done, sequence in enumerate(todo, 1):
+            progress(done, len(todo))
+            rows[sequence] = self._recover_one(sequence, found) if self.ring.path(sequence).exists() else None
+        with self.index.at_once():  # not around the reading: the owner's page writes beside a recorder that recovers
+            for sequence, row in rows.items():
+                if row is None:
                     self.index.remove(sequence)
+                else:
+                    self.index.put(row)
         return found
 
-    def _recover_one(self, sequence: int, found: Recovery) -> None:
+    def _recover_one(self, sequence: int, found: Recovery) -> ClipRow | None:
+        """What the index is to say of a clip; None of one that it is to forget."""
         try:
             clip = self.ring.recover(sequence, self.sign_cut)
             row = describe(sequence, clip, self._device.public_key())
         except (Corrupt, Refused) as e:
-            self.index.remove(sequence)
             if not self.ring.holds_frames(sequence):
                 self.ring.delete(sequence)  # cut off inside its preamble: no record was ever acknowledged in it
             else:
                 found.unreadable.append(str(e))  # left where it is: 'doorward check' names it
-            return
+            return None
         if clip.manifest is None:
             row = replace(row, state="cut")  # up to the damage it can be opened; what lies behind is kept as well
             found.unreadable.append(f"{clip.path} is damaged {clip.good_bytes} bytes from its beginning")
-        self.index.put(row)
         found.mended.append(row)
+        return row
 
     def sign_cut(self, clip: ClipFile) -> bytes:
         """The manifest of a clip that a crash cut off."""

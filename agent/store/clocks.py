@@ -21,10 +21,14 @@ _NEWEST_KEPT = 16
 
 @dataclass(slots=True)
 class FoundClocks:
-    """The readable statements by number, each as read and verbatim, and what is wrong with the other files."""
+    """The readable statements by number, each as read and verbatim, and what is wrong with the other files.
+
+    `last_number`: the highest that any of the files has, readable or not.
+    """
 
     clocks: list[tuple[BootClock, bytes]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    last_number: int = 0
 
 
 class ClockFolder:
@@ -42,6 +46,8 @@ class ClockFolder:
         """Every statement there is; a damaged one is named and left where it is."""
         found = FoundClocks()
         for path in sorted(self._directory.glob("*.jws")):
+            if path.stem.isdecimal():
+                found.last_number = max(found.last_number, int(path.stem))
             try:
                 token = path.read_bytes()
                 clock = read_clock(token, self._device.public_key())

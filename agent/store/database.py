@@ -176,7 +176,22 @@ _MIGRATIONS = (
         statement BLOB NOT NULL
     ) STRICT;
     """,
+    # A pairing code ends by the clock of the boot it was made in, which nobody sets; one made before is void.
+    """
+    DROP TABLE pairing;
+    CREATE TABLE pairing (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        secret BLOB NOT NULL,
+        boot TEXT NOT NULL,
+        until_boot_ns INTEGER NOT NULL,
+        tries INTEGER NOT NULL
+    ) STRICT;
+    """,
 )
+
+# A commit writes each page it touched, of which it changed a row of some 200 bytes: small pages spare the card.
+_PAGE_BYTES = 1024
+_WAL_BYTES = 4_096_000  # what is written to the database itself then: pages that changed often, once
 
 
 def _remedy(database: str) -> str:
@@ -253,7 +268,9 @@ def connect(path: Path, *, read_only: bool = False, cache_only: bool = False) ->
             db = sqlite3.connect(path, timeout=10, isolation_level=None, factory=_Connection)
         db.place = str(path)
         if not read_only:
+            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new database; one that is there keeps its own
             db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE_BYTES}")
             db.execute(f"PRAGMA synchronous = {'NORMAL' if cache_only else 'FULL'}")
             db.execute("PRAGMA foreign_keys = ON")
         db.row_factory = sqlite3.Row
@@ -292,3 +309,13 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         if db.in_transaction:  # a full disk has SQLite roll back by itself
             db.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def together(db: sqlite3.Connection) -> Iterator[None]:
+    """A transaction, or part of the one that is under way."""
+    if db.in_transaction:
+        yield
+    else:
+        with transaction(db):
+            yield

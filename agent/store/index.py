@@ -23,7 +23,7 @@ from agent.core.manifest import Manifest, read_manifest
 from agent.core.sealing import CLIP_LIMIT_NS, header_hash, read_header
 from agent.core.statements import Kind
 from agent.core.timeline import MAY_LIE_WITHIN_NS, Span, Trust, looked_for
-from agent.store.database import transaction
+from agent.store.database import together, transaction
 from agent.store.ring import ClipFile
 
 
@@ -126,11 +126,14 @@ class Index:
 
     def put(self, row: ClipRow) -> None:
         """Insert or replace what is known of a clip, its times as its header has them: they are placed here."""
-        if row.trust == Trust.PROVISIONAL.value:
+        if row.trust != Trust.PROVISIONAL.value:
+            self._put(row)
+            return
+        with together(self._db):  # with what the clock was worth: that may be told anew meanwhile
             written_ns, row = row.start_ns, self.placed(row)
             values = (row.sequence, row.boot, row.boot_us, written_ns, row.earliest_ns, row.latest_ns)
             self._db.execute("INSERT OR REPLACE INTO unset_clips VALUES (?,?,?,?,?,?)", values)
-        self._put(row)
+            self._put(row)
 
     def placed(self, row: ClipRow) -> ClipRow:
         """A row whose times are those of its header, with the best times known."""
@@ -286,6 +289,11 @@ class Index:
         row = self._db.execute("SELECT clips, bytes FROM ended").fetchone()
         return int(row[0]), int(row[1])
 
+    def staying_bytes(self) -> int:
+        """Bytes of all clips that ended and are not marked to leave."""
+        leaving = "SELECT COALESCE(SUM(bytes), 0) FROM clips WHERE sequence IN (SELECT sequence FROM leaving)"
+        return int(self._db.execute(f"SELECT bytes - ({leaving}) FROM ended").fetchone()[0])  # noqa: S608
+
     def sum_up(self) -> bool:
         """Count `ended` anew; whether it was wrong."""
         before = self.ended()
@@ -306,10 +314,17 @@ class Index:
 
     def evictable(self) -> Iterator[ClipRow]:
         """Ended clips nobody holds and that are not leaving already, oldest first."""
-        return self._clips(
-            "WHERE state != 'recording' AND sequence NOT IN (SELECT sequence FROM holds WHERE active) "
-            "AND sequence NOT IN (SELECT sequence FROM leaving) ORDER BY sequence"
-        )
+        return self._clips(f"{_EVICTABLE} ORDER BY sequence")
+
+    def still_evictable(self, sequences: Sequence[int]) -> set[int]:
+        """Which of these are such clips."""
+        numbers = ",".join(str(int(sequence)) for sequence in sequences)
+        which = f"SELECT sequence FROM clips {_EVICTABLE} AND sequence IN ({numbers})"  # noqa: S608
+        return {int(row[0]) for row in self._db.execute(which)}
+
+    def evictable_bytes(self) -> int:
+        """Bytes of all those."""
+        return int(self._db.execute(f"SELECT COALESCE(SUM(bytes), 0) FROM clips {_EVICTABLE}").fetchone()[0])  # noqa: S608
 
     def up_to_dated(self, before_ns: int) -> list[ClipRow]:
         """Ended clips up to the newest whose time is known and before `before_ns`, oldest first."""
@@ -319,6 +334,12 @@ class Index:
             "AND trust IN ('synchronised', 'corrected')) ORDER BY sequence"
         )
         return list(self._clips(which, before_ns, before_ns))
+
+
+_EVICTABLE = (
+    "WHERE state != 'recording' AND sequence NOT IN (SELECT sequence FROM holds WHERE active) "
+    "AND sequence NOT IN (SELECT sequence FROM leaving)"
+)
 
 
 def _sql(utc_ns: int) -> int:

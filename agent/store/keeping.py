@@ -6,7 +6,7 @@ the files go, then the index forgets them. A start finishes what a crash left be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from agent.config import Config
 from agent.core import statements
@@ -21,6 +21,7 @@ from agent.store.ledger import Leaving, Ledger
 
 _MEGABYTE = 1_000_000
 _TRUSTED_BYTES = 8 * 1024 * 1024  # room once found is not looked for again before so much is recorded
+_STEP_CLIPS = 64  # so many leave at once at most: a fraction of a second on a slow card
 _DAY_NS = 86_400 * 1_000_000_000
 _PROMISED = (State.AGREED, State.HELD, State.SENDING)
 
@@ -45,22 +46,26 @@ class Keeper:
         self.limits = limits
         self._now = now
         self._spare_bytes = -1
-        self._recording_bytes = 0
+        self._expected_bytes = 0
 
     def make_room(self, recording_bytes: int, next_bytes: int, reserve_bytes: int = 0) -> list[ClipRow]:
         """Evict until `next_bytes`, and after them `reserve_bytes`, fit beside the ring and the clip being recorded.
 
-        Unavailable, and nothing evicted, where that cannot be had.
+        Where very many clips must go for that, because a limit was lowered, a step of them: recording does not wait for
+        the rest. Unavailable, and nothing evicted, where it cannot be had.
         """
-        same_clip = recording_bytes >= self._recording_bytes
-        self._recording_bytes = recording_bytes
-        if same_clip and next_bytes + reserve_bytes <= self._spare_bytes:
-            self._spare_bytes -= next_bytes
+        more_bytes = recording_bytes - self._expected_bytes  # what a record takes beyond what it records
+        self._expected_bytes = recording_bytes + next_bytes
+        if more_bytes >= 0 and more_bytes + next_bytes + reserve_bytes <= self._spare_bytes:
+            self._spare_bytes -= more_bytes + next_bytes
             return []
         store = self._store
 
         def room() -> Room:
-            return Room(store.index.ended()[1], recording_bytes, next_bytes + reserve_bytes, store.ring.free_bytes())
+            # What another thread has marked and not yet deleted is as good as gone: nothing more leaves in its place.
+            soon_free = store.ring.size(store.index.leaving())
+            free_bytes = store.ring.free_bytes() + soon_free
+            return Room(store.index.staying_bytes(), recording_bytes, next_bytes + reserve_bytes, free_bytes)
 
         beyond = -max(lacking(room(), self.limits))
         self._spare_bytes = min(beyond + reserve_bytes, _TRUSTED_BYTES)
@@ -68,7 +73,7 @@ class Keeper:
             return []
 
         def choose() -> list[tuple[ClipRow, str]]:
-            found = to_make_room(store.index.evictable(), room(), self.limits)
+            found = to_make_room(store.index.evictable(), room(), self.limits, _STEP_CLIPS, store.index.evictable_bytes)
             if found is None:
                 raise Unavailable(self._full(room()))
             return found
@@ -89,15 +94,24 @@ class Keeper:
             f"{_mb(self.limits.min_free_bytes)} for the system; make room on it or lower that limit"
         )
 
-    def evict_outlived(self) -> list[ClipRow]:
-        """Evict what is past the age limit. To be called while the clock is known to be right."""
-        now_ns = self._now()
+    def evict_outlived(self) -> Iterator[list[ClipRow]]:
+        """Evict what is past the age limit, a step at a time. To be called while the clock is known to be right."""
+        if not self.limits.age_ns:
+            return  # else every clip of the ring would be looked at
+        index, now_ns = self._store.index, self._now()
+        rows = outlived(index.up_to_dated(now_ns - self.limits.age_ns), now_ns, self.limits)
+        for n in range(0, len(rows), _STEP_CLIPS):
 
-        def choose() -> list[tuple[ClipRow, str]]:
-            before = self._store.index.up_to_dated(now_ns - self.limits.age_ns)
-            return [(row, "age") for row in outlived(before, now_ns, self.limits)]
+            def choose(some: Sequence[ClipRow] = rows[n : n + _STEP_CLIPS]) -> list[tuple[ClipRow, str]]:
+                free_to_go = index.still_evictable([row.sequence for row in some])  # one may be held by now
+                return [(row, "age") for row in some if row.sequence in free_to_go]
 
-        return self._evict(choose) if choose() else []
+            yield self._evict(choose)
+
+    def shrink(self) -> Iterator[list[ClipRow]]:
+        """Evict what is over the limits, a step at a time. Unavailable where they cannot be kept."""
+        while rows := self.make_room(0, 0):
+            yield rows
 
     def _evict(self, choose: Callable[[], list[tuple[ClipRow, str]]]) -> list[ClipRow]:
         rows: list[ClipRow] = []

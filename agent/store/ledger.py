@@ -107,6 +107,11 @@ class Ledger:
         for row in self._db.execute("SELECT * FROM audit WHERE n > ? ORDER BY n LIMIT ?", (after, limit)):
             yield AuditEntry(*row)
 
+    def entry(self, n: int) -> AuditEntry | None:
+        """Entry `n`; None when there is none."""
+        row = self._db.execute("SELECT * FROM audit WHERE n = ?", (n,)).fetchone()
+        return AuditEntry(*row) if row else None
+
     # -- owners and pairing
 
     def owners(self) -> bytes | None:
@@ -121,15 +126,16 @@ class Ledger:
             self._db.execute("DELETE FROM pairing")
             self._append(now_ns, "owners-changed", {"version": version, "hash": b64u(statements.digest(statement))})
 
-    def open_pairing(self, secret: bytes, expires_ns: int, tries: int) -> None:
-        """Let one phone pair with `secret` until then; an earlier secret is void."""
-        self._db.execute("INSERT OR REPLACE INTO pairing VALUES (1, ?, ?, ?)", (secret, expires_ns, tries))
+    def open_pairing(self, secret: bytes, boot: str, until_boot_ns: int, tries: int) -> None:
+        """Let one phone pair with `secret` until then on the clock of this boot; an earlier secret is void."""
+        row = (secret, boot, until_boot_ns, tries)
+        self._db.execute("INSERT OR REPLACE INTO pairing VALUES (1, ?, ?, ?, ?)", row)
 
-    def pairing_secret(self, now_ns: int) -> bytes:
+    def pairing_secret(self, boot: str, now_boot_ns: int) -> bytes:
         """The open secret, one try used up; Refused("no-pairing") when none is open any more."""
         with transaction(self._db):
-            row = self._db.execute("SELECT secret, expires_ns, tries FROM pairing").fetchone()
-            if row is None or row[1] <= now_ns or row[2] <= 0:
+            row = self._db.execute("SELECT secret, boot, until_boot_ns, tries FROM pairing").fetchone()
+            if row is None or row[1] != boot or row[2] <= now_boot_ns or row[3] <= 0:
                 raise Refused(
                     "no-pairing", "the pairing code has been used or is too old; ask the doorbell for a new one"
                 )

@@ -34,8 +34,8 @@ from agent.store.index import ClipRow, Index
 from agent.store.ring import Ring
 
 # The index hears of a clip when it begins, when it ends, and so often in between. A page of the database a record would
-# be more than 5 % of what a camera of 500 kbit/s records; a start reads an unfinished clip from the ring anyway.
-_TOLD_EVERY_NS = 5_000_000_000
+# be more than 1 % of what a camera of 500 kbit/s records; a start reads an unfinished clip from the ring anyway.
+_TOLD_EVERY_NS = 10_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ them. It has no keys: what it reads is sealed already. The ring is the truth; th
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+
+from isal.isal_zlib import crc32
 
 from agent.core.errors import Corrupt, Unavailable
 from agent.core.frame import Track
@@ -28,7 +30,7 @@ from agent.core.sealing import (
     record_hash,
 )
 from agent.core.statements import Kind
-from agent.store.clip_writer import CLIP_MAGIC, MANIFEST_MAGIC, U32, ClipWriter, manifest_frame
+from agent.store.clip_writer import CLIP_MAGIC, MANIFEST_MAGIC, U32, ClipWriter, manifest_frame, to_page_end
 from agent.store.durable import sync_directory
 
 _RECORD_MAGIC = b"DWRC"
@@ -166,6 +168,14 @@ class Ring:
             if folder.is_dir():
                 sync_directory(folder)
 
+    def size(self, sequences: Iterable[int]) -> int:
+        """Bytes of those clips of which there still is a file."""
+        total = 0
+        for sequence in sequences:
+            with contextlib.suppress(FileNotFoundError):
+                total += self.path(sequence).stat().st_size
+        return total
+
     def free_bytes(self) -> int:
         """What the disk has left for this process."""
         disk = os.statvfs(self._directory)
@@ -249,7 +259,7 @@ def _whole_frame_at(reader: ClipReader, at: int, end: int) -> bool:
     if at + length + U32.size > end:
         return False
     frame = reader.read(at, length + U32.size)
-    return frame[length:] == U32.pack(zlib.crc32(frame[:length]))
+    return frame[length:] == U32.pack(crc32(frame[:length]))
 
 
 def _read_clip(path: Path, *, with_digests: bool) -> ClipFile:
@@ -283,22 +293,24 @@ def _read_preamble(path: Path, reader: ClipReader, size: int) -> ClipFile:
     if end + U32.size > size:
         raise Corrupt(f"{path} is cut off inside its wraps")
     preamble = reader.read(0, end + U32.size)
-    if zlib.crc32(preamble[:-4]) != U32.unpack(preamble[-4:])[0]:
+    if crc32(preamble[:-4]) != U32.unpack(preamble[-4:])[0]:
         raise Corrupt(f"the beginning of {path} is damaged")
     return ClipFile(path, header, preamble[wraps_at:end], good_bytes=len(preamble), file_bytes=size)
 
 
 def _read_frame(clip: ClipFile, reader: ClipReader, hh: bytes, *, with_digests: bool) -> bool:
-    """Take in the frame at `good_bytes`; False where no whole frame lies there."""
+    """Take in the frame, or the filling, at `good_bytes`; False where neither lies there whole."""
     at = clip.good_bytes
     head = reader.read(at, min(RECORD_HEADER_BYTES, clip.file_bytes - at))
+    if head.startswith(b"\0"):
+        return _read_filling(clip, reader)
     if head.startswith(MANIFEST_MAGIC) and len(head) >= 8:
         (length,) = U32.unpack_from(head, 4)
         end = at + 8 + length
         if length > Kind.MANIFEST.limit or end + 4 > clip.file_bytes:
             return False
         frame = reader.read(at, end + 4 - at)
-        if zlib.crc32(frame[:-4]) != U32.unpack(frame[-4:])[0]:
+        if crc32(frame[:-4]) != U32.unpack(frame[-4:])[0]:
             return False
         clip.manifest = frame[8:-4]
         clip.good_bytes = end + 4
@@ -314,10 +326,21 @@ def _read_frame(clip: ClipFile, reader: ClipReader, hh: bytes, *, with_digests: 
     digest = None
     if with_digests:
         frame = reader.read(at, end + 4 - at)
-        if zlib.crc32(frame[:-4]) != U32.unpack(frame[-4:])[0]:
+        if crc32(frame[:-4]) != U32.unpack(frame[-4:])[0]:
             return False
         digest = record_hash(memoryview(frame)[:-4])
     clip.records.append(StoredRecord(header, at, digest))
     clip.counts[header.track] = expected + 1
     clip.good_bytes = end + 4
+    return True
+
+
+def _read_filling(clip: ClipFile, reader: ClipReader) -> bool:
+    """Take in the zeros from `good_bytes` to the end of its page; False where they do not reach it."""
+    missing = to_page_end(clip.good_bytes)
+    if not missing or clip.good_bytes + missing > clip.file_bytes:
+        return False
+    if any(reader.read(clip.good_bytes, missing)):
+        return False
+    clip.good_bytes += missing
     return True

@@ -54,7 +54,7 @@ def test_room_is_made_oldest_first_by_no_more_than_is_needed(
     ring = [Clip(n, size, held=held) for n, (size, held) in enumerate(clips)]
     used = sum(clip.bytes for clip in ring)
     limits = Limits(budget, min_free, 0)
-    leaving = to_make_room(ring, Room(used, 0, needed, free), limits)
+    leaving = to_make_room(ring, Room(used, 0, needed, free), limits, len(ring) + 1, lambda: 0)
 
     def fits(gone: list[Clip]) -> bool:
         freed = sum(clip.bytes for clip in gone)
@@ -68,6 +68,85 @@ def test_room_is_made_oldest_first_by_no_more_than_is_needed(
     assert fits(gone)
     assert gone == free_to_go[: len(gone)], "oldest first, none that is held"
     assert not gone or not fits(gone[:-1]), "one less would have done"
+
+
+@given(sizes, st.integers(0, 300), st.integers(0, 100), st.integers(0, 300), st.integers(0, 100), st.integers(1, 6))
+def test_where_many_must_go_a_step_of_them_goes_and_the_steps_come_to_the_same(
+    clips: list[tuple[int, bool]], budget: int, needed: int, free: int, min_free: int, step: int
+) -> None:
+    """Each step leaves the place for what is next, and shrinks the ring by more than that."""
+    limits = Limits(budget, min_free, 0)
+    ring = [Clip(n, size, held=held) for n, (size, held) in enumerate(clips)]
+    at_once = to_make_room(ring, Room(sum(c.bytes for c in ring), 0, needed, free), limits, len(ring) + 1, lambda: 0)
+    gone: list[Clip] = []
+    while True:
+        left = [clip for clip in ring if clip not in gone]
+        freed = sum(clip.bytes for clip in gone)
+        room = Room(sum(clip.bytes for clip in left), 0, needed, free + freed)
+        in_all = sum(clip.bytes for clip in left if not clip.held)
+        some = to_make_room(left, room, limits, step, lambda total=in_all: total)  # type: ignore[misc]
+        if some is None:
+            assert at_once is None, "there was a way"
+            assert not gone, "something was lost for nothing"
+            return
+        if not some:
+            break
+        size = sum(clip.bytes for clip, _ in some)
+        enough = max(room.ended_bytes + needed - budget, min_free + needed - room.free_bytes) <= size
+        assert enough or (len(some) >= step and size >= 2 * needed <= room.free_bytes + size)
+        gone += [clip for clip, _ in some]
+    assert at_once is not None
+    assert gone == [clip for clip, _ in at_once]
+
+
+def test_a_budget_lowered_far_is_reached_in_steps_while_recording_goes_on(home: Household) -> None:
+    for n in range(200):
+        home.record_clip(NOW + n * 60 * SECOND, seconds=1, size=60)
+    size = home.clips.index.ended()[1] // 200
+    keeper = home.keeper(20 * size)
+    steps = [len(keeper.make_room(n * 100, 100)) for n in range(4)]
+    assert steps[:2] == [64, 64]
+    assert 50 < steps[2] < 64
+    assert steps[3] == 0
+    assert findings(home) == []
+
+
+def test_what_is_above_a_lowered_budget_or_past_a_lowered_age_goes_in_steps(home: Household) -> None:
+    for n in range(100):
+        home.record_clip(NOW - 20 * DAY + n * 60 * SECOND, seconds=1, size=60)
+    assert [len(rows) for rows in home.keeper(age_ns=14 * DAY).evict_outlived()] == [64, 36]
+    for n in range(100):
+        home.record_clip(NOW + n * 60 * SECOND, seconds=1, size=60)
+    size = home.clips.index.ended()[1] // 100
+    assert [len(rows) for rows in home.keeper(10 * size + size // 2).shrink()] == [64, 26]
+    assert findings(home) == []
+
+
+@pytest.mark.parametrize("limit", ["budget", "free-space"])
+def test_what_is_leaving_already_is_room(home: Household, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    """The recorder needs room while another thread deletes what it has marked."""
+    for n in range(60):
+        home.record_clip(NOW + n * 60 * SECOND, seconds=1, size=60)
+    size = home.clips.index.ended()[1] // 60
+    disk = 100 * size
+    monkeypatch.setattr(Ring, "free_bytes", lambda ring: disk - ring.size(ring.sequences()))
+    recorder, other = (
+        home.keeper(20 * size if limit == "budget" else 10**9, min_free=80 * size if limit != "budget" else 0)
+        for _ in range(2)
+    )
+    evicted: list[int] = []
+    real = Ring.delete
+
+    def delete(ring: Ring, *sequences: int) -> None:
+        if len(sequences) > 1:
+            evicted.append(len(recorder.make_room(0, size // 2)))
+        real(ring, *sequences)
+
+    monkeypatch.setattr(Ring, "delete", delete)
+    assert [len(rows) for rows in other.shrink()] == [40]
+    assert evicted == [1]
+    assert home.clips.index.ended()[0] == 19
+    assert findings(home) == []
 
 
 def test_the_age_limit_goes_by_synchronised_clocks_and_by_the_order_of_recording() -> None:
@@ -106,14 +185,23 @@ def test_age_evicts_and_says_so(home: Household) -> None:
     home.record_clip(NOW - 15 * DAY)
     home.admit(Span(NOW - 15 * DAY, NOW - 15 * DAY + 900 * SECOND))
     home.record_clip(NOW - 2 * DAY)
-    gone = home.keeper(age_ns=14 * DAY).evict_outlived()
+    gone = [row for rows in home.keeper(age_ns=14 * DAY).evict_outlived() for row in rows]
     assert [row.sequence for row in gone] == [1]
     assert [row.sequence for row in home.clips.index.all()] == [2, 3]
     assert [e.details for e in home.ledger.entries() if e.what == "evicted"] == [
         f'{{"clip":"{gone[0].id}","reason":"age"}}'
     ]
-    assert home.keeper(age_ns=14 * DAY).evict_outlived() == []
+    assert list(home.keeper(age_ns=14 * DAY).evict_outlived()) == []
     assert findings(home) == []
+
+
+def test_without_an_age_limit_no_clip_is_looked_at(home: Household) -> None:
+    home.record_clip(NOW - 20 * DAY)
+    asked: list[str] = []
+    home.db.set_trace_callback(asked.append)
+    assert list(home.keeper(age_ns=0).evict_outlived()) == []
+    home.db.set_trace_callback(None)
+    assert not asked
 
 
 def test_the_disk_keeps_what_the_system_needs(home: Household) -> None:
@@ -213,6 +301,21 @@ def test_a_ring_that_is_recorded_into_stays_within_its_budget(home: Household, s
         assert home.clips.index.ended()[1] <= budget
     assert evicted
     assert findings(home) == []
+
+
+def test_what_records_take_beyond_what_they_record_is_counted(home: Household) -> None:
+    for n in range(5):
+        home.record_clip(NOW + n * 60 * SECOND)
+    budget, page = home.clips.index.ended()[1] + 200_000, 4096
+    keeper = home.keeper(budget)
+    clip = home.begin_clip(NOW + 600 * SECOND)
+    gone = 0
+    for second in range(80):
+        gone += len(keeper.make_room(clip.bytes_written, 10))
+        clip.add(Track.VIDEO, Fragment(bytes(10), True, second * SECOND, SECOND))
+        assert home.clips.index.ended()[1] + clip.bytes_written <= budget + page
+    assert gone
+    clip.close([(0, SECOND)], [], [])
 
 
 def test_many_clips_leave_the_index_in_one_wait_for_the_disk(home: Household) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -111,6 +112,25 @@ def test_a_visit_that_began_and_ended_without_a_disk_is_written_afterwards(
     assert sound(recorded)
 
 
+def test_what_memory_kept_fills_as_many_clips_as_its_records_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a camera does that sends nothing but key frames, a hundred a second."""
+    monkeypatch.setattr("agent.clipper.RECORDS_LIMIT", 120)
+    recorded = Recorded(tmp_path, patience=lambda: 0.5)
+    disk = Disk(monkeypatch, street=Street(70, [VISIT], gop=1))
+    disk.fails("pwrite", errno.ENOSPC, 19, 46)
+    recorded.record(disk)
+    monkeypatch.undo()
+    assert kept(recorded) >= PICTURES
+    rows = recorded.rows()
+    assert max(row.records for row in rows) <= 120
+    for before, after in itertools.pairwise(rows):
+        assert after.start_ns >= before.end_ns
+        assert before.motion_end_ns is None or before.motion_end_ns <= before.end_ns
+    assert sound(recorded)
+
+
 def test_a_disk_that_stays_away_costs_what_memory_cannot_hold_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +207,7 @@ def test_a_database_that_refuses_pauses_recording_too(tmp_path: Path) -> None:
 
 
 def test_held_clips_that_fill_the_ring_pause_recording_until_they_are_let_go(tmp_path: Path) -> None:
-    recorded = Recorded(tmp_path, budget=3_000_000, patience=lambda: 0.5)
+    recorded = Recorded(tmp_path, budget=3_200_000, patience=lambda: 0.5)
     home = recorded.home
 
     def street() -> Iterator[SourceItem]:
@@ -205,6 +225,27 @@ def test_held_clips_that_fill_the_ring_pause_recording_until_they_are_let_go(tmp
     assert any("held for requests" in reason for reason in recorded.failures)
     assert recorded.outages
     assert set(range(2000, 2200)) <= kept(recorded)
+
+
+def test_a_disk_is_tried_with_growing_waits_also_while_the_camera_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded(tmp_path, patience=lambda: 0.5)
+    disk = Disk(monkeypatch)
+    disk.fails("pwrite", errno.ENOSPC, 25, 1e9)
+
+    def street() -> Iterator[SourceItem]:
+        for item in disk:
+            if disk.now_s >= 40:
+                break
+            yield item
+        disk.refused = 0
+        for second in range(40, 3640, 5):
+            yield Away(second * SECOND, "the cable was cut")
+        assert 60 <= disk.refused <= 90, "about once a minute"
+
+    recorded.record(street())
+    assert len(recorded.failures) == 1
 
 
 def test_time_alone_ends_a_clip_while_the_camera_is_away(tmp_path: Path) -> None:

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from agent.core import identity
 from agent.core.errors import Unavailable
 from agent.core.frame import Away, EncodedPacket, Gap, LumaFrame, SourceItem, VideoFormat
+from agent.core.joining import next_owner_set
 from agent.core.manifest import read_manifest
-from agent.core.sealing import CLIP_LIMIT_NS, RECORDS_LIMIT
+from agent.core.sealing import CLIP_LIMIT_NS, RECORDS_LIMIT, read_header
 from agent.core.segmenter import SegmenterRules
+from agent.recorder import Recorder
 from agent.store.index import ClipRow
-from tests.household import NOW, SECOND
+from tests.household import NOW, SECOND, new_keys
 from tests.street import SETS, Recorded, Street
 
 
@@ -41,6 +44,59 @@ def test_a_visit_is_kept_whole_with_pre_roll_and_post_roll(tmp_path: Path) -> No
     assert last > first
 
 
+def test_who_is_taken_out_opens_no_more_than_the_group_of_pictures_at_hand(tmp_path: Path) -> None:
+    """The clip in hand ends, the visit goes on in another, and no picture is lost."""
+    recorded = Recorded(tmp_path)
+    home, lost = recorded.home, new_keys()
+
+    def put(owners: list[identity.Owner]) -> None:
+        current = home.ledger.owners()
+        assert current is not None
+        made, token = next_owner_set(current, home.device_id, owners, NOW, home.owner)
+        home.ledger.put_owners(made.version, token, NOW)
+
+    put([*home.owner_set.owners, identity.owner_entry("Lost phone", lost)])
+    recorders: list[Recorder] = []
+    recorded.began = recorders.append  # type: ignore[method-assign]
+
+    def street() -> Iterator[SourceItem]:
+        taken_out = False
+        for item in Street(60, [(20, 40)]):
+            if isinstance(item, EncodedPacket) and item.pts_ns >= 30 * SECOND and not taken_out:
+                taken_out = True
+                put(home.owner_set.owners)
+                recorders[0].owners_changed()
+            elif isinstance(item, EncodedPacket) and item.pts_ns == 35 * SECOND:
+                recorders[0].owners_changed()  # nothing is new: nothing ends
+            yield item
+
+    recorded.record(street())
+    first, second = recorded.rows()
+    before, after = recorded.pictures(first), recorded.pictures(second)
+    assert before + after == list(range(before[0], after[-1] + 1)), "no picture lost, none twice"
+    assert 300 <= after[0] <= 320, "at the next key frame"
+    kid = identity.key_id(lost.opens_public)
+    recipients = [read_header(home.clips.ring.read(row.sequence).header).recipients for row in (first, second)]
+    assert kid in recipients[0]
+    assert kid not in recipients[1]
+
+
+def test_the_report_of_a_camera_that_runs_for_years_stays_small(tmp_path: Path) -> None:
+    """As the doorbell records: the newest clips and gaps, and memory for no more."""
+
+    class Few(Recorded):
+        reported = 3
+
+    recorded = Few(tmp_path)
+    report = recorded.record(Street(300, [(start, start + 2) for start in range(20, 280, 30)]))
+    rows = recorded.rows()
+    assert len(rows) > 5
+    assert [clip.row.id for clip in report.clips] == [row.id for row in rows[-3:]]
+    for n in range(10):
+        report.add_gap(Gap(n, n + 1, "no picture"))
+    assert [gap.start_ns for gap in report.gaps] == [7, 8, 9]
+
+
 def test_a_visit_longer_than_a_clip_goes_on_in_the_next_without_losing_a_picture(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path)
     recorded.record(Street(720, [(20, 700)]))
@@ -51,6 +107,14 @@ def test_a_visit_longer_than_a_clip_goes_on_in_the_next_without_losing_a_picture
         assert after[0] == before[-1] + 1, "the next clip begins with the very next picture"
     assert set(range(200, 7000)) <= {n for each in numbers for n in each}
     assert all(row.end_ns - row.start_ns <= CLIP_LIMIT_NS for row in rows)
+
+
+def test_two_visits_in_close_succession_are_two_clips_without_a_picture_in_common(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.record(Street(60, [(20, 24), (30, 34)], gop=1))
+    first, second = (recorded.pictures(row) for row in recorded.rows())
+    assert second[0] == first[-1] + 1
+    assert set(range(200, 340)) <= {*first, *second}
 
 
 def test_a_key_frame_in_every_picture_does_not_overflow_a_clip(tmp_path: Path) -> None:
@@ -157,6 +221,25 @@ def test_what_follows_a_long_pause_is_not_in_the_clip_before_it(tmp_path: Path, 
     assert first.end_ns == NOW + 25 * SECOND
     assert set(range(1300, 1360)) <= set(recorded.pictures(second))
     assert gaps(recorded, first) == [(25, 100 + later_s, "the cable was cut")]
+
+
+@pytest.mark.parametrize("later_s", [8, 400, 40_000])
+@pytest.mark.parametrize("back_s", [30, 31])
+def test_a_clip_behind_a_long_gap_begins_behind_it(tmp_path: Path, later_s: int, back_s: int) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.record(without(Street(60, [(20, 26), (back_s, 36)]), 30, 30, later_s))
+    first, second = recorded.rows()
+    assert recorded.pictures(first) == list(range(150, 300))
+    assert recorded.pictures(second) == list(range(300, 410))
+    assert second.start_ns == NOW + (30 + later_s) * SECOND
+
+
+def test_a_clip_behind_a_gap_begins_before_it_where_its_pictures_hang_on_that(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    recorded.record(without(Street(60, [(33, 38)], gop=50), 32, 32, 8))
+    (row,) = recorded.rows()
+    assert recorded.pictures(row) == list(range(300, 430))
+    assert gaps(recorded, row) == [(32, 40, "the cable was cut")]
 
 
 def test_a_camera_that_loses_every_other_picture_does_not_overflow_a_manifest(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import resource
 import secrets
@@ -26,6 +27,7 @@ from agent.setup import open_state
 from agent.store.check import Checker, repair
 from agent.store.database import connect
 from agent.store.index import describe
+from agent.store.ledger import Ledger
 from agent.store.recording import Fragment
 from agent.store.ring import ClipFile, ClipReader, Ring
 from agent.store.state import StateDirectory, WriterLock
@@ -74,6 +76,15 @@ def test_blocks_asked_for_ahead_are_given_back(home: Household) -> None:
     assert unused(closed) < 8192
     assert unused(path) < 8192
     assert findings(home) == []
+
+
+def test_no_page_is_shared_by_two_records_of_video(home: Household) -> None:
+    row = home.record_clip()
+    clip = home.clips.ring.read(row.sequence)
+    assert clip.good_bytes == clip.path.stat().st_size
+    for record, following in itertools.pairwise(clip.records):
+        end = record.offset + record.length + 4
+        assert following.offset == end + (-end % 4096 if record.header.track is Track.VIDEO else 0)
 
 
 def test_a_clip_names_the_manifest_before_it(home: Household) -> None:
@@ -291,6 +302,26 @@ def test_a_start_hears_how_far_reading_the_ring_has_come(home: Household) -> Non
     assert home.clips.index.ended() == (3, sum(row.bytes for row in before))
 
 
+def test_others_write_to_the_database_while_a_cut_off_clip_is_read(
+    home: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = home.begin_clip()
+    clip.add(Track.VIDEO, Fragment(b"x" * 4000, True, 0, SECOND))
+    clip.abandon()
+    real = Ring.read
+    with contextlib.closing(connect(home.state.database)) as desk:
+        desk.execute("PRAGMA busy_timeout = 0")
+
+        def read(ring: Ring, sequence: int) -> ClipFile:
+            Ledger(desk).note(NOW, "request-refused", {"reason": "a request that comes meanwhile is written down"})
+            return real(ring, sequence)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Ring, "read", read)
+            assert [row.state for row in home.clips.recover().mended] == ["cut"]
+    assert findings(home) == []
+
+
 def test_bytes_the_disk_does_not_give_are_unavailable(tmp_path: Path) -> None:
     with ClipReader(tmp_path) as reader, pytest.raises(Unavailable, match="cannot be read"):
         reader.read(0, 1)  # a folder: it opens, and gives an error in the place of bytes
@@ -349,12 +380,12 @@ def test_a_check_beside_a_running_doorbell_finds_nothing_wrong_in_what_happens_m
     assert findings(home) == ["I1"], "what is gone without having left is still found"
 
 
-def bad_sector(monkeypatch: pytest.MonkeyPatch, from_byte: int) -> None:
-    """Nothing can be read from there on, in any clip."""
+def bad_sector(monkeypatch: pytest.MonkeyPatch, from_byte: int, name: str = ".clip") -> None:
+    """Nothing can be read from there on, in any clip or in the one whose file's name ends so."""
     real = os.pread
 
     def pread(handle: int, length: int, offset: int) -> bytes:
-        if offset + length > from_byte and os.readlink(f"/proc/self/fd/{handle}").endswith(".clip"):
+        if offset + length > from_byte and os.readlink(f"/proc/self/fd/{handle}").endswith(name):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return real(handle, length, offset)
 
@@ -383,4 +414,23 @@ def test_a_bad_sector_in_the_newest_clip_keeps_the_doorbell_neither_from_startin
     row = home.clips.index.by_sequence(1)
     assert row is not None
     assert (row.state, row.records) == ("cut", 5)
+    assert findings(home) == []
+
+
+def test_a_clip_behind_an_unreadable_one_that_the_index_never_knew_names_no_other(
+    home: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.record_clip()
+    clip = home.begin_clip(NOW + 60 * SECOND)
+    clip.add(Track.VIDEO, Fragment(b"x" * 4000, True, 0, SECOND))
+    clip.abandon()
+    # A power cut: the index had not been waited for.
+    home.db.execute("DELETE FROM clips WHERE sequence = 2")
+    home.db.execute("UPDATE sqlite_sequence SET seq = 1 WHERE name = 'clips'")
+    with monkeypatch.context() as patched:
+        bad_sector(patched, 0, "2.clip")
+        assert len(home.clips.recover().unreadable) == 1
+        assert home.record_clip(NOW + 120 * SECOND).sequence == 3
+    repair(home.clips, home.device)
+    assert [row.state for row in home.clips.index.all()] == ["closed", "cut", "closed"]
     assert findings(home) == []

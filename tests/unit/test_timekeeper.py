@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from agent.core.boot_clock import Reading
+from agent.core.boot_clock import BootClock, Reading
 from agent.core.errors import Unavailable
 from agent.core.release import share_clip
 from agent.core.timeline import Span, Trust, looked_for
 from agent.store.check import Checker, repair
 from agent.store.clips import clip_facts
+from agent.store.database import connect
 from agent.store.index import ClipRow, Index
 from agent.timekeeper import Clock, Timekeeper
 from tests.household import NOW, SECOND, Household
@@ -97,6 +102,35 @@ def test_the_clip_being_recorded_is_corrected_and_goes_on(home: Household) -> No
     clip.close([(SECOND, 2 * SECOND)], [], [])
     row = row_of(home, clip.row.id)
     assert (row.start_ns, row.motion_start_ns, row.trust) == (NOW, NOW + SECOND, "corrected")
+    assert findings(home) == []
+
+
+def test_a_clip_that_ends_while_the_clock_is_set_is_corrected_too(
+    home: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recorder and timekeeper write the index over connections of their own, in threads of their own."""
+    machine = Machine(home, "one", 10 * SECOND)
+    clip = home.begin_clip(base=machine.clock.base())
+    setting: list[threading.Thread] = []
+    real = Index.boot
+
+    def set_clock() -> None:
+        with contextlib.closing(connect(home.state.database)) as db:
+            machine.keeper = Timekeeper(machine.clock, Index(db), machine._moved, machine._became_known)
+            machine.set_to(NOW, synchronised=True)
+
+    def boot(index: Index, name: str) -> BootClock | None:
+        found = real(index, name)
+        if not setting:
+            setting.append(threading.Thread(target=set_clock))
+            setting[0].start()
+            setting[0].join(0.5)
+        return found
+
+    monkeypatch.setattr(Index, "boot", boot)
+    clip.close([(0, 0)], [], [])
+    setting[0].join()
+    assert row_of(home, clip.row.id).trust == "corrected"
     assert findings(home) == []
 
 
@@ -202,6 +236,31 @@ def test_a_damaged_statement_is_named_and_its_clips_stay_uncertain(
     assert "bad-signature" in caplog.text or "does not verify" in caplog.text
     home.clips.index.put(dataclasses.replace(row_of(home, clip), start_ns=10 * SECOND, trust=Trust.PROVISIONAL.value))
     assert row_of(home, clip).trust == "provisional"
+
+
+def test_a_statement_that_cannot_be_read_now_is_not_written_over(
+    home: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(home, "one", 10 * SECOND)
+    clip = machine.film()
+    machine.set_to(NOW, synchronised=True)
+    (path,) = home.state.clock.iterdir()
+    statement, real = path.read_bytes(), Path.read_bytes
+
+    def read_bytes(read: Path) -> bytes:
+        if read == path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(read)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", read_bytes)
+        assert Machine(home, "two", NOW + DAY).clock.statement.number == 2
+    assert path.read_bytes() == statement
+    assert findings(home) == []
+    home.db.execute("DELETE FROM boots")
+    Machine(home, "three", NOW + 2 * DAY)
+    repair(home.clips, home.device)
+    assert row_of(home, clip).trust == "corrected"
 
 
 def test_a_statement_that_is_gone_or_lies_elsewhere_is_found(home: Household) -> None:

@@ -127,6 +127,11 @@ def manifest(text: bytes = b"a.b.c") -> bytes:
     return frame(b"DWMF" + struct.pack(">I", len(text)) + text)
 
 
+def filled(data: bytes) -> bytes:
+    """Zeros up to the next multiple of 4096."""
+    return data + bytes(-len(data) % 4096)
+
+
 def flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
@@ -285,6 +290,8 @@ def file_vectors() -> dict[str, dict[str, Any]]:
     zeroed = clip_file(frame(r0)) + bytes(200)
     gap = clip_file(frame(r0), frame(record(1, 2, b"fragment")))
     foreign = clip_file(frame(r0), frame(record(1, 1, b"fragment", hh=bytes(32))))
+    first = filled(clip_file(frame(r0)))
+    both = filled(first + frame(r1))
     return {
         "file": case("two records and a manifest", whole, 2, True),
         "file-growing": case("no manifest yet", clip_file(frame(r0), frame(r1)), 2),
@@ -296,6 +303,13 @@ def file_vectors() -> dict[str, dict[str, Any]]:
         "file-foreign": case("a record of another clip", foreign, 1, good=one),
         "file-after-manifest": case("bytes behind the manifest", whole + b"more", 2, True, good=len(whole)),
         "file-manifest-crc": case("one bit of the manifest", flipped(whole, len(whole) - 6), 2, good=len(whole) - 17),
+        "file-filled": case("each record reaches to the end of its page", both + manifest(), 2, True),
+        "file-filled-growing": case("no manifest yet, filled", first, 1),
+        "file-filled-once": case("only one of two records is filled", first + frame(r1) + manifest(), 2, True),
+        "file-filled-torn": case("a zero byte is missing at the end", first[:-1], 1, good=one),
+        "file-filled-short": case("a frame before the filling's end", first[:-1] + frame(r1), 1, good=one),
+        "file-filled-not-zero": case("one bit of the filling", flipped(both, one + 9), 1, good=one),
+        "file-filled-twice": case("a page of zeros behind the filling", first + bytes(4096), 1, good=len(first)),
         "file-no-magic": case("not a clip", b"RIFF" + whole[4:], None),
         "file-preamble-torn": case("cut off inside the wraps", whole[: empty - 30], None),
         "file-preamble-crc": case("one bit of the header", flipped(whole, 30), None),
