@@ -8,14 +8,15 @@ from collections.abc import Iterator
 import click
 
 _ID = re.compile(r"-[A-Za-z0-9_-]{21}")  # 16 bytes, docs/spec/conventions.md
+_SHOWN = re.compile(r"-[A-Za-z0-9_][A-Za-z0-9_-]{6,19}")  # at least the eight that tables show of it
 
 
 class Command(click.Command):
-    """Takes what looks like an id and is none of its options for an argument."""
+    """Takes what looks like an id, or like its beginning, and is none of its options for an argument."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Arguments go behind `--`, in their order, where nothing is an option."""
-        if any(_ID.fullmatch(arg) for arg in args):
+        if any(_ID.fullmatch(arg) or _SHOWN.fullmatch(arg) for arg in args):
             options, arguments = self._sorted(args)
             args = [*options, "--", *arguments]
         return super().parse_args(ctx, args)
@@ -37,10 +38,12 @@ class Command(click.Command):
                 options.append(arg)
                 if not option.is_flag and (value := next(left, None)) is not None:
                     options.append(value)
-            elif arg.startswith("-") and arg != "-" and not _ID.fullmatch(arg):
-                options.append(arg)
-            else:
+            elif not arg.startswith("-") or arg == "-" or _ID.fullmatch(arg):
                 arguments.append(arg)
+            elif _SHOWN.fullmatch(arg) and arg[:2] not in known:
+                arguments.append(arg)
+            else:
+                options.append(arg)
         return options, arguments
 
 

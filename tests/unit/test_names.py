@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from agent.cli.commands import doorward
 
-IDS = ["-cJXxEEPMfkihX1lGXDjoA", "--JXxEEPMfkihX1lGXDjoA", "acJXxEEPMfkihX1lGXDjoA"]
+IDS = ["-cJXxEEPMfkihX1lGXDjoA", "--JXxEEPMfkihX1lGXDjoA", "acJXxEEPMfkihX1lGXDjoA", "-4FxfXCx"]  # whole, or as tables show them
 
 
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -78,6 +78,12 @@ def test_an_id_is_an_options_value(name: str, option: str, an_id: str) -> None:
     context = command.make_context(name, [*arguments, *needed(command), option, an_id], resilient_parsing=True)
     value = context.params[str(parameter.name)]
     assert an_id in (value if parameter.multiple else [value])  # type: ignore[attr-defined]
+
+
+def test_a_value_may_still_stick_to_its_option() -> None:
+    command = COMMANDS["owner export"]
+    context = command.make_context("export", [*needed(command), "-ofrontdoor", "-4FxfXCx"])
+    assert (str(context.params["output"]), context.params["clip"]) == ("frontdoor", "-4FxfXCx")
 
 
 @pytest.mark.parametrize("before", [[], ["--"]])
