@@ -50,6 +50,9 @@ def main() -> None:
     except click.ClickException as e:
         _placed(e).show()
         sys.exit(2)
+    except ModuleNotFoundError as e:  # the code was brought up to date, and its packages were not
+        _say(f"the Python package '{e.name}' is missing; run scripts/environment demo, or sudo scripts/install")
+        sys.exit(3)
     except (click.Abort, KeyboardInterrupt):
         _say("stopped")
         sys.exit(130)

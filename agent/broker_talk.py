@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from agent.adapters.broker import BrokerAddress, BrokerSession, Inbound, SessionState
-from agent.config import Broker
+from agent.config import Broker, MqttBroker
 from agent.core.errors import Unavailable
 from agent.core.topics import read_transfer_topic
 from agent.core.uplink import Uplink
@@ -21,7 +21,7 @@ from agent.disclosure.sending import Sending
 log = logging.getLogger(__name__)
 
 
-def broker_address(broker: Broker) -> BrokerAddress | None:
+def broker_address(broker: MqttBroker) -> BrokerAddress | None:
     """The broker of the configuration, None where there is none. BadInput names what of it cannot be used."""
     if not broker.url:
         return None

@@ -34,10 +34,13 @@ class Doorbell(_Section, frozen=True):
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
+Corners = Annotated[list[tuple[Share, Share]], Meta(min_length=MIN_CORNERS, max_length=MAX_CORNERS)]
+
+
 class CameraMask(_Section, frozen=True):
     """A part of the picture that is never recorded: corners as shares of width and height from the top left."""
 
-    corners: Annotated[list[tuple[Share, Share]], Meta(min_length=MIN_CORNERS, max_length=MAX_CORNERS)]
+    corners: Corners
 
 
 class Camera(_Section, frozen=True):
@@ -68,7 +71,7 @@ class Audio(_Section, frozen=True):
 class MotionZone(_Section, frozen=True):
     """A part of the picture: corners as shares of width and height. `ignore`: what moves there does not count."""
 
-    corners: list[tuple[float, float]]
+    corners: Corners
     ignore: bool = False
     sensitivity: Annotated[int, Meta(ge=1, le=10)] | None = None
 
@@ -121,21 +124,26 @@ class RingSize(_Section, frozen=True):
 MIN_UPLOAD_KBIT_S = 100  # at less a block of 64 KiB is under way longer than a requester waits for it
 
 
-class Broker(_Section, frozen=True):
-    """The MQTT broker requests come through; empty: none, and nobody can ask.
-
-    Files (PEM): the authority behind the broker's certificate, and a certificate to show with its key. `upload_kbit_s`
-    (1,000 bits a second) is the most that released video takes of the uplink; 0: as much as there is.
-    """
+class MqttBroker(_Section, frozen=True):
+    """Where an MQTT broker is. Files (PEM): the authority behind its certificate, and a certificate to show with its
+    key."""
 
     url: str = ""
     ca: str = ""
     certificate: str = ""
     key: str = ""
+
+
+class Broker(MqttBroker, frozen=True):
+    """The broker requests come through; empty: none, and nobody can ask.
+
+    `upload_kbit_s` (1,000 bits a second) is the most that released video takes of the uplink; 0: as much as there is.
+    """
+
     upload_kbit_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
 
-class HomeAssistant(Broker, frozen=True):
+class HomeAssistant(MqttBroker, frozen=True):
     """The household's own broker, where Home Assistant finds the doorbell; empty: it is told nothing."""
 
     discovery_prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=64)] = (
@@ -216,7 +224,10 @@ def read_text(path: Path) -> str:
     except OSError as e:
         raise BadInput(f"the settings in {path} cannot be read: {e.strerror}; check the path after --config") from e
     except UnicodeDecodeError as e:
-        raise BadInput(f"{path} holds no settings: it is not text in UTF-8; name another file after --config") from e
+        line = path.read_bytes()[: e.start].count(b"\n") + 1
+        raise BadInput(
+            f"{path}:{line}: this is not text in UTF-8; save the file as UTF-8, or name another one after --config"
+        ) from e
 
 
 def parse_config(path: Path, text: str) -> Config:
@@ -224,7 +235,7 @@ def parse_config(path: Path, text: str) -> Config:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
-        raise BadInput(_misspelt(path, str(e))) from e
+        raise BadInput(_misspelt(path, text, str(e))) from e
     try:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as e:
@@ -277,12 +288,28 @@ def _beside(home: Path, section: WithFiles) -> WithFiles:
     return msgspec.structs.replace(section, **{name: str(home / file) for name, file in named.items() if file})
 
 
-def _misspelt(path: Path, error: str) -> str:
-    """tomllib's words for what is no TOML, with the line first."""
+_SLIPS = {
+    r"=\s*[+-]?\d+,\d": "a number has a point, not a comma: 48.2",
+    r"=\s*[+-]?0\d": "a number begins with no 0",
+    r"=\s*(?i:yes|no|on|off|true|false)\s*(#|$)": "this is written true or false",
+    r"[“”„«»‘’]": 'a text stands in straight "quotes"',
+    r"^\s*\w+\s*:": "a name and its value have = between them",
+    r"^[^#]*=[^#]*\s\w+\s*=": "each setting has a line of its own",
+}
+"""What people write that is no TOML, and what to say of it."""
+
+
+def _misspelt(path: Path, text: str, error: str) -> str:
+    """tomllib's words for what is no TOML, with the line first; better ones where the slip is a usual one."""
     what, _, line = error.partition(" (at line ")
     place = f"{path}:{line.split(',')[0]}" if line else str(path)
     if what.startswith(("Cannot overwrite a value", "Cannot declare")):
         return f"{place}: this stands there twice; take one of them out"
+    if line:
+        wrong = text.splitlines()[int(line.split(",")[0]) - 1]
+        for slip, says in _SLIPS.items():
+            if re.search(slip, wrong):
+                return f"{place}: {says}"
     return f'{place}: {what}; does a text lack its "quotes", or a bracket its other half?'
 
 
@@ -293,10 +320,9 @@ def _explain(path: Path, text: str, error: str) -> str:
     inside = place.group(2) if place else ""
     unknown = re.search(r"unknown field `([^`]*)`", error)
     if unknown:
-        section = getattr(Config(), keys[0]) if keys and hasattr(Config(), keys[0]) else Config()
-        near = difflib.get_close_matches(unknown.group(1), [f.name for f in msgspec.structs.fields(section)], n=1)
-        meant = f"; did you mean '{near[0]}'?" if near else ""
-        return f"{path}:{_line(text, keys, unknown.group(1))}: there is no setting '{unknown.group(1)}'{meant}"
+        name = unknown.group(1)
+        line = _line(text, keys, name) if not inside else _line_inside(text, keys, name)
+        return f"{path}:{line}: there is no setting '{name}'{_meant(keys, name, inside=bool(inside))}"
     what = _plain(keys, error.split(" - at")[0])
     subject = ".".join(keys)
     if inside:
@@ -304,6 +330,20 @@ def _explain(path: Path, text: str, error: str) -> str:
         parts += [f"'{name}'" for name in re.findall(r"[a-z_]+", inside)[-1:]]
         subject += f": {' of '.join(parts)}"
     return f"{path}:{_line(text, keys[:-1], keys[-1] if keys else '')}: {subject} {what}"
+
+
+def _meant(keys: list[str], name: str, *, inside: bool) -> str:
+    """What was probably meant by the unknown `name` below `keys`, or `inside` an entry of the list they name."""
+    sections = msgspec.structs.fields(Config)
+    if not keys:
+        homes = [f"[{s.name}]" for s in sections if name.lower() in (f.name for f in msgspec.structs.fields(s.type))]
+        if homes:
+            return f" up here; it stands below {' or '.join(homes)}"
+    known = Config if not keys else next(s.type for s in sections if s.name == keys[0])
+    if inside:
+        known = {"masks": CameraMask, "zones": MotionZone}[keys[-1]]
+    near = difflib.get_close_matches(name.lower(), [f.name for f in msgspec.structs.fields(known)], n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 _WORDS = {
@@ -358,6 +398,15 @@ def _choices(keys: list[str]) -> tuple[object, ...]:
     while get_origin(kind) is not Literal:
         kind = get_args(kind)[0]
     return get_args(kind)
+
+
+def _line_inside(text: str, keys: list[str], name: str) -> int:
+    """The line where `name` stands in an entry of the list that `keys` name: in its braces, or below [[its name]]."""
+    first = _line(text, keys[:-1], keys[-1])
+    for number, line in enumerate(text.splitlines()[first - 1 :], first):
+        if re.search(rf"\b{re.escape(name)}\b\"?\s*=", line.partition("#")[0]):
+            return number
+    return first
 
 
 def _line(text: str, section: list[str], key: str) -> int:

@@ -157,7 +157,7 @@ class Doorbell:
 
     async def _run_parts(self, opened: Opened, ready: Callable[[Running], None]) -> None:
         self._note("started", {"version": __version__})
-        newcomers = Newcomers(self._ledger, opened.device, self.time.now, lambda: self.bulletin.tell("status"))
+        newcomers = Newcomers(self._ledger, opened.device, self.time, self._owners_changed)
         server = OwnerServer(self.doorkeeper, newcomers, self.desk, self.preferences, self._paired)
         origin = await self._serve_page(server)
         if self._ledger.owners() is not None:
@@ -242,7 +242,7 @@ class Doorbell:
         )  # fmt: skip
         self._watchdog = Watchdog(self._supervisor, [self._heartbeat, self.recorder.heartbeat])
         self.doorkeeper = Doorkeeper(
-            self._ledger, opened.device, config.doorbell.name, __version__, self.time.now, secrets.token_bytes
+            self._ledger, opened.device, config.doorbell.name, __version__, self.time, secrets.token_bytes
         )
         self._sending = Sending(
             self._ledger, clips, opened.device, self._talk.publish, self._talk.listen, self.bulletin, self.time,
@@ -281,7 +281,7 @@ class Doorbell:
 
     def pairing_link(self, origin: str, secret: bytes) -> str:
         """Open pairing for one phone."""
-        return pairing_link(self._ledger, self._device, origin, self.time.now(), secret)
+        return pairing_link(self._ledger, self._device, origin, self.time, secret)
 
     def _time_moved(self, from_ns: int, to_ns: int) -> None:
         self._note("clock-set", {"from": format_time(from_ns), "to": format_time(to_ns)})
@@ -292,6 +292,10 @@ class Doorbell:
             self._secure.look_after(self.time.now())
         self._intake.judge_waiting()
         self._sending.look_again()
+        self.bulletin.tell("status")
+
+    def _owners_changed(self) -> None:
+        self.recorder.owners_changed()
         self.bulletin.tell("status")
 
     def _paired(self) -> None:

@@ -15,6 +15,7 @@ from agent.core import identity, statements
 from agent.core.encoding import b64u, format_time
 from agent.core.identity import OwnerSet
 from agent.core.statements import Kind
+from agent.core.timeline import DoorbellTime
 from agent.store.database import connect
 from agent.store.ledger import Ledger
 from agent.store.state import StateDirectory, device_id
@@ -58,8 +59,14 @@ def open_state(state: StateDirectory, now_ns: int, random: Callable[[int], bytes
 
 
 def pairing_link(
-    ledger: Ledger, device: Ed25519PrivateKey, origin: str, now_ns: int, secret: bytes, authority_hash: bytes = b""
+    ledger: Ledger,
+    device: Ed25519PrivateKey,
+    origin: str,
+    time: DoorbellTime,
+    secret: bytes,
+    authority_hash: bytes = b"",
 ) -> str:
     """Open pairing for one phone; the link to show as a QR code. `authority_hash`: of the page's own CA, if any."""
-    ledger.open_pairing(secret, now_ns + identity.PAIRING_LIFE_NS, identity.PAIRING_TRIES)
+    until_boot_ns = time.boot_ns() + identity.PAIRING_LIFE_NS
+    ledger.open_pairing(secret, time.boot, until_boot_ns, identity.PAIRING_TRIES)
     return f"{origin}/pair#1.{b64u(secret)}.{device_id(device)}.{b64u(authority_hash)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tests never touch the state directory of a doorbell on this machine, and render the doorstep once."""
     os.environ["DOORWARD_STATE"] = "/nonexistent/doorward-tests"
     os.environ["XDG_CACHE_HOME"] = str(ROOT / ".cache")
+    # A script that starts the tests in its background has Ctrl-C ignored, which every program they start would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

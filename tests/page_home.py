@@ -150,7 +150,7 @@ class PageHome:
 
     def audit(self) -> list[str]:
         """What the audit chain says, in order."""
-        return self._call(lambda: [entry.what for entry in self.doorbell.desk.audit(0, 500).entries])
+        return [entry.what for entry in self._await(self.doorbell.desk.audit(0, 500)).entries]
 
     # -- inside
 

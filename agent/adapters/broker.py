@@ -45,9 +45,11 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 MAX_MESSAGE_BYTES = 128 * 1024
 MAX_PACKET_BYTES = 1024 * 1024  # MQTT allows 256 MiB, and paho takes a packet whole before anybody may refuse it
 
+_CANCEL_AGAIN_S = 1.0
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _SUBSCRIPTION_REFUSED = 0x80
 _UNTOLD = "no answer"
+_UNTRUSTED = "its certificate is not trusted here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +185,10 @@ class BrokerSession:
     @property
     def complaint(self) -> str:
         """Why there is no connection, as far as it is known, in one sentence."""
-        return (
-            f"no connection to the MQTT broker at {self._address} ({self._trouble}); "
-            "check that it runs and that the address is right"
-        )
+        remedy = "check that it runs and that the address is right"
+        if self._trouble.startswith(_UNTRUSTED):
+            remedy = "name the file of the authority behind it, as 'ca' in the settings or with --ca"
+        return f"no connection to the MQTT broker at {self._address} ({self._trouble}); {remedy}"
 
     async def __aenter__(self) -> Self:
         self.state = SessionState.CONNECTING
@@ -197,8 +199,10 @@ class BrokerSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        # More than once: Python 3.11's wait_for, which aiomqtt uses, loses a cancellation that comes with an answer.
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=_CANCEL_AGAIN_S)
         self.state = SessionState.OFF
         if not self._task.cancelled():
             self._task.result()
@@ -381,14 +385,18 @@ def _tls(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) ->
             context.load_cert_chain(str(cert_file), str(key_file) if key_file else None)
     except (OSError, ssl.SSLError) as e:
         named = ", ".join(str(file) for file in (ca_file, cert_file, key_file) if file)
-        why = e.strerror if isinstance(e, OSError) and not isinstance(e, ssl.SSLError) else e
+        why = _undecorated(str(e)) if isinstance(e, ssl.SSLError) else e.strerror
         raise BadInput(f"the broker's certificate files cannot be used ({named}): {why}") from e
     return context
+
+
+def _undecorated(text: str) -> str:
+    return text.split("] ", 1)[-1].split(" (_ssl.c:")[0]
 
 
 def _plain(error: aiomqtt.MqttError) -> str:
     """What went wrong without the libraries' decorations."""
     text = str(error)
-    if text.startswith(("[Errno", "[code:")) and "] " in text:
-        text = text.split("] ", 1)[1]
+    if text.startswith(("[Errno", "[code:", "[SSL")) and "] " in text:
+        text = _undecorated(text).replace("certificate verify failed", _UNTRUSTED)
     return text.strip().rstrip(".") or "no answer"

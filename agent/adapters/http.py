@@ -125,7 +125,7 @@ class Desk(Protocol):
     def sealed_path(self, clip: str) -> Path: ...
     def requests(self) -> list[RequestRow]: ...
     def request(self, request: str) -> RequestDetail: ...
-    def audit(self, after: int, limit: int) -> AuditPage: ...
+    async def audit(self, after: int, limit: int) -> AuditPage: ...
     async def decide(self, request: str, decision: bytes, releases: list[bytes]) -> RequestRow: ...
     def undo(self, request: str) -> RequestRow: ...
     def hold(self, request: str) -> RequestRow: ...
@@ -185,7 +185,8 @@ class OwnerServer:
             await site.start()
         except OSError as e:
             await runner.cleanup()
-            if isinstance(e, socket.gaierror) or e.errno == errno.EADDRNOTAVAIL:
+            # asyncio of Python 3.13 leaves the number out where it found no address to listen at.
+            if isinstance(e, socket.gaierror) or e.errno in (errno.EADDRNOTAVAIL, None):
                 raise Unavailable(
                     f"http.host names {host}, which is no address of this machine; "
                     'put "127.0.0.1" there, or "0.0.0.0" for everybody in the home\'s network'
@@ -234,7 +235,7 @@ class OwnerServer:
         add("POST", "/api/requests/{id}/decision", self._decide)
         for name in ("undo", "hold", "resume", "stop"):
             add("POST", f"/api/requests/{{id}}/{name}", self._closed(self._step(name)))
-        add("GET", "/api/audit", self._closed(self._audit))
+        add("GET", "/api/audit", self._audit)
         add("GET", "/api/settings", self._closed(lambda _: self._preferences.show()))
         add("POST", "/api/settings", self._change)
         add("GET", "/api/directory", self._closed(lambda _: self._preferences.directory()))
@@ -329,9 +330,10 @@ class OwnerServer:
         query = request.query
         return {"clips": self._desk.clips(query.get("from"), query.get("to"), _number(query.get("limit"), 100))}
 
-    def _audit(self, request: web.Request) -> object:
+    async def _audit(self, request: web.Request) -> web.Response:
+        self._owner(request)
         query = request.query
-        return self._desk.audit(_number(query.get("after"), 0), _number(query.get("limit"), 200))
+        return _json(await self._desk.audit(_number(query.get("after"), 0), _number(query.get("limit"), 200)))
 
     async def _sealed(self, request: web.Request) -> web.StreamResponse:
         self._owner(request)

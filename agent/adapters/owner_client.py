@@ -5,17 +5,23 @@ Source: docs/spec/owner-api.md.
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 import aiohttp
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.core.encoding import from_json, to_json
 from agent.core.errors import BadInput, NotThere, Refused, Unavailable
 
 _ANSWER_LIMIT = 64 * 1024 * 1024
 _READ_TIMEOUT_S = 30
+_OF_ANOTHER_TIME = (9, 10)  # OpenSSL: not valid yet, has expired
+_AUTHORITY_PATH = "/doorward-ca.crt"
 
 T = TypeVar("T")
 
@@ -29,17 +35,40 @@ class _ErrorAnswer(msgspec.Struct):
     error: _Problem
 
 
-class OwnerClient:
-    """Calls one doorbell at `url`. Every call raises Unavailable (no doorbell), Refused or NotThere (it said no)."""
+def read_authority(path: Path) -> str:
+    """The certificate in `path`, PEM or as the doorbell's plain page gives it (DER), as PEM. BadInput if it is none."""
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise BadInput(f"the certificate {path} cannot be read: {e.strerror}; check the path after --ca") from e
+    try:
+        read = x509.load_pem_x509_certificate if b"-----BEGIN" in data else x509.load_der_x509_certificate
+        return read(data).public_bytes(Encoding.PEM).decode()
+    except ValueError as e:
+        raise BadInput(
+            f"{path} holds no certificate; http://NAME.local:8080{_AUTHORITY_PATH} gives the doorbell's"
+        ) from e
 
-    def __init__(self, url: str) -> None:
+
+class OwnerClient:
+    """Calls one doorbell at `url`. Every call raises Unavailable (no doorbell), Refused or NotThere (it said no).
+
+    `authority`: the certificate (PEM) behind the doorbell's, instead of those that the system trusts.
+    """
+
+    def __init__(self, url: str, authority: str = "") -> None:
         self._url = url.rstrip("/")
+        self._authority = authority
         self._http: aiohttp.ClientSession | None = None
         self.token: str | None = None
 
     async def __aenter__(self) -> OwnerClient:
         timeout = aiohttp.ClientTimeout(sock_connect=5, sock_read=_READ_TIMEOUT_S)
-        self._http = aiohttp.ClientSession(timeout=timeout)
+        try:
+            tls = ssl.create_default_context(cadata=self._authority) if self._authority else True
+        except ssl.SSLError as e:
+            raise BadInput("the certificate that the key file holds is damaged; pair again with --ca") from e
+        self._http = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(ssl=tls))
         return self
 
     async def __aexit__(
@@ -94,12 +123,25 @@ class OwnerClient:
                 return data
         except aiohttp.InvalidURL as e:
             raise BadInput(f"'{self._url}' is not the address of a doorbell; it looks like http://NAME:8080") from e
+        except aiohttp.ClientConnectorCertificateError as e:
+            raise Unavailable(f"the certificate of {self._url} {_why_not(e.certificate_error)}") from e
         except (aiohttp.ClientError, TimeoutError, OSError) as e:
             raise Unavailable(
                 f"the doorbell at {self._url} does not answer ({type(e).__name__}); is it running?"
             ) from e
         except ValueError as e:
             raise BadInput(f"'{self._url}' is not the address of a doorbell: {e}") from e
+
+
+def _why_not(error: Exception) -> str:
+    """What is wrong with a certificate, and what to do."""
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _OF_ANOTHER_TIME:
+        return f"does not hold now ({error.verify_message}); see that this computer and the doorbell know the time"
+    why = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else type(error).__name__
+    return (
+        f"is not trusted here ({why}); get the doorbell's from http://NAME.local:8080{_AUTHORITY_PATH} and name it "
+        "with --ca at 'pair', 'join' or 'recover', or with SSL_CERT_FILE=… before any command"
+    )
 
 
 def _problem(status: int, data: bytes) -> Exception:

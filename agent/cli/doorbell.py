@@ -112,13 +112,13 @@ def open_pairing(
     secret = secrets.token_bytes(identity.SECRET_BYTES)
     with contextlib.closing(connect(state.database)) as db:
         ledger, device = Ledger(db), state.device_key()
-        now = Clock(state, device, clock.reading, clock.kernel_boot_id(), trusted=config.clock.trusted).now()
+        time = Clock(state, device, clock.reading, clock.kernel_boot_id(), trusted=config.clock.trusted)
         current = ledger.owners()
         if current is not None and identity.read_owner_set(current, device_id(device)).owners:
             raise Refused("already-paired", "this doorbell has an owner already; that phone has to let another one in")
-        link = pairing_link(ledger, device, address.rstrip("/"), now, secret, known_by)
+        link = pairing_link(ledger, device, address.rstrip("/"), time, secret, known_by)
     code = identity.pairing_code(secret)
-    document = {"url": link, "code": code, "expires": format_time(now + identity.PAIRING_LIFE_NS)}
+    document = {"url": link, "code": code, "expires": format_time(time.now() + identity.PAIRING_LIFE_NS)}
     if secure is not None and known_by:
         document["certificate"] = secure.authority_code()
     running = WriterLock.holder(state) is not None

@@ -84,11 +84,17 @@ def report(opts: Options, document: object, human: Callable[[Console], None]) ->
         else:
             human(_Page(highlight=False))
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read it (head, less) has seen enough, and Python shall not try again at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read it (head, less) has seen enough
+        _write_no_more()
         raise click.exceptions.Exit(0) from None
     except OSError as e:
+        _write_no_more()
         raise Unavailable(f"the answer could not be written: {e.strerror}; look where the output goes") from e
+
+
+def _write_no_more() -> None:
+    """So that Python does not try again at its end, and fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_code(error: DoorwardError) -> int:

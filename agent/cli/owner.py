@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from agent.adapters.clock import utc_ns
-from agent.adapters.owner_client import OwnerClient
+from agent.adapters.owner_client import OwnerClient, read_authority
 from agent.cli.names import Group
 from agent.cli.output import options, report
 from agent.cli.tables import clip_table, local_time, request_table
@@ -37,6 +37,13 @@ T = TypeVar("T")
 identity_option = click.option(
     "--identity", "identity_path", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE",
     help="The owner's key file.",
+)  # fmt: skip
+
+
+ca_option = click.option(
+    "--ca", "authority", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    callback=lambda _context, _option, path: read_authority(path) if path else "",
+    help="The authority behind the doorbell's certificate, where this computer does not trust it; it is remembered.",
 )  # fmt: skip
 
 
@@ -101,8 +108,11 @@ def init(context: click.Context, identity_path: Path, name: str, no_passphrase: 
 @click.argument("url_or_code")
 @identity_option
 @click.option("--device", metavar="URL", help="The doorbell's address, where a code was typed instead of a link.")
+@ca_option
 @click.pass_context
-def pair_command(context: click.Context, url_or_code: str, identity_path: Path, device: str | None) -> None:
+def pair_command(
+    context: click.Context, url_or_code: str, identity_path: Path, device: str | None, authority: str
+) -> None:
     """Become an owner of a doorbell, by the link or code that 'doorward pair' shows."""
     code = read_pairing(url_or_code)
     url = device or code.url
@@ -112,11 +122,11 @@ def pair_command(context: click.Context, url_or_code: str, identity_path: Path, 
     keys = keys_of(content)
 
     async def work() -> key_file.PairedDoorbell:
-        async with OwnerClient(url) as client:
+        async with OwnerClient(url, authority) as client:
             return await pair(client, url, code, content.name, keys, content.recovery, utc_ns())
 
     doorbell = asyncio.run(work())
-    changed = key_file.with_doorbell(content, doorbell)
+    changed = key_file.with_doorbell(content, doorbell, authority)
     key_file.write(identity_path, changed, new=False)
     report(
         options(context),
@@ -134,7 +144,7 @@ def signed_in(identity_path: Path, work: Callable[[OwnerSession], Awaitable[T]])
     keys = keys_of(content)
 
     async def inside() -> T:
-        async with OwnerClient(doorbell.url) as client:
+        async with OwnerClient(doorbell.url, doorbell.authority) as client:
             session = OwnerSession(client, doorbell, keys, utc_ns)
             await session.open()
             return await work(session)

@@ -17,7 +17,7 @@ from rich.table import Table
 from agent.adapters.clock import utc_ns
 from agent.adapters.owner_client import OwnerClient
 from agent.cli.output import options, report
-from agent.cli.owner import identity_option, keys_of, new_passphrase, owner, signed_in
+from agent.cli.owner import ca_option, identity_option, keys_of, new_passphrase, owner, signed_in
 from agent.cli.tables import counted, local_time
 from agent.core import identity
 from agent.core.encoding import from_b64u, key_id
@@ -65,19 +65,20 @@ def _agreed(who: Owner) -> bool:
 @owner.command()
 @click.argument("link")
 @identity_option
+@ca_option
 @click.pass_context
-def join(context: click.Context, link: str, identity_path: Path) -> None:
+def join(context: click.Context, link: str, identity_path: Path, authority: str) -> None:
     """Answer an invitation, and wait until you are let in."""
     invitation = read_invitation(link)
     content = key_file.read(identity_path)
     keys = keys_of(content)
 
     async def work() -> key_file.PairedDoorbell:
-        async with OwnerClient(invitation.url) as client:
+        async with OwnerClient(invitation.url, authority) as client:
             return await people.join(client, invitation, content.name, keys, _PATIENCE_S)
 
     doorbell = asyncio.run(work())
-    key_file.write(identity_path, key_file.with_doorbell(content, doorbell), new=False)
+    key_file.write(identity_path, key_file.with_doorbell(content, doorbell, authority), new=False)
     report(
         options(context),
         {"device": doorbell.id, "url": doorbell.url},
@@ -126,6 +127,7 @@ def remove(context: click.Context, name: str, identity_path: Path) -> None:
 @click.option("--device", metavar="URL", help="The doorbell's address: come back as an owner of it.")
 @click.option("--identity", "identity_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Where the new keys go.")  # fmt: skip
+@ca_option
 @click.option("--name", default="This computer", help="What the doorbell calls it.")
 @click.option("--alone", is_flag=True, help="Take out all other owners: their phones are lost.")
 @click.option("--no-passphrase", is_flag=True, help="Keep the keys unprotected: for tests.")
@@ -134,8 +136,8 @@ def remove(context: click.Context, name: str, identity_path: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Where its films go.")
 @click.pass_context
 def recover(
-    context: click.Context, device: str | None, identity_path: Path | None, name: str, alone: bool,
-    no_passphrase: bool, card: Path | None, out: Path | None,
+    context: click.Context, device: str | None, identity_path: Path | None, authority: str, name: str,
+    alone: bool, no_passphrase: bool, card: Path | None, out: Path | None,
 ) -> None:  # fmt: skip
     """Open everything with the recovery code alone: at a doorbell (--device), or from its card (--card)."""
     if (card is None) == (device is None) or (card and not out) or (device and not identity_path):
@@ -154,14 +156,14 @@ def recover(
     me = identity.owner_entry(name, key_file.unlock(content, phrase))
 
     async def work() -> key_file.PairedDoorbell:
-        async with OwnerClient(device) as client:
+        async with OwnerClient(device, authority) as client:
             return await people.come_back(
                 client, device, keys, me, alone=alone, now=utc_ns,
                 keep_keys=lambda: key_file.write(identity_path, content, new=True),
             )  # fmt: skip
 
     doorbell = asyncio.run(work())
-    key_file.write(identity_path, key_file.with_doorbell(content, doorbell), new=False)
+    key_file.write(identity_path, key_file.with_doorbell(content, doorbell, authority), new=False)
     report(
         options(context),
         {"device": doorbell.id, "url": doorbell.url},

@@ -25,6 +25,12 @@ def short_time(utc: str) -> str:
     return datetime.fromtimestamp(parse_time(utc) / 1e9).astimezone().strftime("%d %b %H:%M:%S")
 
 
+def _short_span(start: str, end: str) -> str:
+    """From when to when, to the minute, the day once where it is one."""
+    days, times = zip(*((said[:6], said[7:12]) for said in map(short_time, (start, end))), strict=True)
+    return f"{days[0]} {times[0]} – {times[1] if days[0] == days[1] else f'{days[1]} {times[1]}'}"
+
+
 def size(count: int) -> str:
     """Bytes in words."""
     if count < 1000:
@@ -77,15 +83,15 @@ def clip_table(rows: Sequence[ClipSummary]) -> Table:
 def request_table(rows: Sequence[RequestRow]) -> Table:
     """Requests, newest first."""
     table = Table(box=None, pad_edge=False)
-    for name in ("request", "who", "case", "from", "to", "clips", "state"):
+    table.add_column("request", no_wrap=True, min_width=_ID_CELLS)
+    for name in ("who", "case", "about", "clips", "state"):
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(
             row.id,
             escape(row.agency),
             escape(row.case_number),
-            short_time(row.from_),
-            short_time(row.to),
+            _short_span(row.from_, row.to),
             str(row.clips),
             row.state,
         )

@@ -42,9 +42,12 @@ def _hash(n: int, time: str, what: str, details: str, previous: str) -> str:
     return b64u(hashlib.sha256(to_json([n, time, what, details, previous])).digest())
 
 
-def check_chain(entries: Iterable[AuditEntry]) -> AuditEntry | None:
-    """The head of an unbroken chain (None when empty); Corrupt names the first entry that does not fit."""
-    head: AuditEntry | None = None
+def check_chain(entries: Iterable[AuditEntry], after: AuditEntry | None = None) -> AuditEntry | None:
+    """The head of an unbroken chain (None when empty), or of one that goes on from `after`, which was found good.
+
+    Corrupt names the first entry that does not fit.
+    """
+    head = after
     for entry in entries:
         if entry.n != (head.n + 1 if head else 1) or entry.previous != (head.hash if head else b64u(GENESIS)):
             raise Corrupt(f"the log is broken before entry {entry.n}: an entry was removed, added or moved")

@@ -15,7 +15,6 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.core import statements
-from agent.core.audit import check_chain
 from agent.core.bundle import Offer
 from agent.core.consent import DRAW_BYTES, Event, State, window_ns
 from agent.core.encoding import b64u, format_time, from_b64u, from_json, key_id, new_id, parse_time
@@ -38,6 +37,7 @@ from agent.core.statements import Kind
 from agent.core.timeline import DoorbellTime, Span, until
 from agent.disclosure.bulletin import Bulletin
 from agent.disclosure.clip_summary import summary
+from agent.disclosure.log_check import LogCheck
 from agent.disclosure.trusted import Trusted
 from agent.store import ledger as rows
 from agent.store.clips import ClipStore, clip_facts
@@ -104,6 +104,7 @@ class Desk:
         random: Callable[[int], bytes],
     ) -> None:
         self._ledger = ledger
+        self._log = LogCheck(ledger, time.boot_ns)
         self._clips = clips
         self._keeper = keeper
         self._device = device_id(device)
@@ -233,20 +234,21 @@ class Desk:
             prompted=row.prompted_ns is not None,
         )
 
-    def audit(self, after: int, limit: int) -> AuditPage:
-        """Entries behind number `after`, and whether the whole chain is unbroken."""
+    async def audit(self, after: int, limit: int) -> AuditPage:
+        """Entries behind number `after`, and whether the chain is unbroken (what is new or shown is checked anew)."""
         try:
-            head = check_chain(self._ledger.entries())
-            intact = True
+            head, unbroken = await self._log.head(), True
         except Corrupt:
-            intact, head = False, None  # not hidden: `intact` is what the page shows in red
+            head, unbroken = None, False  # not hidden: `intact` is what the page shows in red
+        entries, follow = self._log.shown(after, max(1, min(limit, _LIST_LIMIT)))
+        intact = unbroken and follow
         lines = [
             AuditLine(
                 e.n, e.time, e.what, from_json(e.details.encode(), dict[str, str | int], "an audit entry"), e.hash
             )
-            for e in self._ledger.entries(after, max(1, min(limit, _LIST_LIMIT)))
+            for e in entries
         ]
-        return AuditPage(lines, head.hash if head else "", intact)
+        return AuditPage(lines, head.hash if head and intact else "", intact)
 
     # -- deciding
 

@@ -1,11 +1,14 @@
 """Who may come in: pairing a first phone by the secret in the QR code, and sessions proved by a signed challenge.
 
-Sessions live in memory only and end with the process. Source: docs/spec/identity.md "Pairing", "Session".
+Sessions live in memory only and end with the process. A challenge is kept nowhere: it carries its end and a MAC, so
+that nobody can use up a stock of them; only what an owner has answered is remembered, until it has ended.
+Source: docs/spec/identity.md "Pairing", "Session".
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,15 +19,22 @@ from agent.core.errors import Corrupt, Refused
 from agent.core.identity import OwnerSet, Paired, SessionProof
 from agent.core.owner_api import Challenge, Device, HelloAnswer, PairAnswer, Session
 from agent.core.statements import Kind
+from agent.core.timeline import DoorbellTime
 from agent.store.ledger import Ledger
 from agent.store.state import device_id
 
 _SESSIONS_LIMIT = 64
-_CHALLENGES_LIMIT = 256
+_ANSWERED_LIMIT = 1_024
+_END_BYTES = 8
+_NONCE_BYTES = 8
+_MAC_BYTES = 16
 
 
 class Doorkeeper:
-    """Pairs, challenges, remembers sessions. `now` is UTC ns, `random` gives random bytes."""
+    """Pairs, challenges, remembers sessions. `random` gives random bytes.
+
+    How long anything is good goes by the boot clock: setting the other one moves it by decades.
+    """
 
     def __init__(
         self,
@@ -32,16 +42,17 @@ class Doorkeeper:
         device: Ed25519PrivateKey,
         name: str,
         version: str,
-        now: Callable[[], int],
+        time: DoorbellTime,
         random: Callable[[int], bytes],
     ) -> None:
         self._ledger = ledger
         self._device = device
         self._name = name
         self._version = version
-        self._now = now
+        self._time = time
         self._random = random
-        self._challenges: dict[str, int] = {}
+        self._challenge_key = random(32)
+        self._answered: dict[str, int] = {}  # challenge → when it ends
         self._sessions: dict[bytes, tuple[str, int]] = {}
 
     def owner_set(self) -> OwnerSet | None:
@@ -69,13 +80,13 @@ class Doorkeeper:
         secret = self._prove("doorward pair v1", token, mac)
         current = self._ledger.owners()
         new = identity.accept_owner_set(current, token, device_id(self._device), authorised_here=True)
-        self._ledger.put_owners(new.version, token, self._now())
+        self._ledger.put_owners(new.version, token, self._time.now())
         digest = b64u(statements.digest(token))
         paired = statements.sign(Kind.PAIRED, Paired(device_id(self._device), digest), self._device)
         return PairAnswer(paired.decode(), b64u(identity.pairing_mac(secret, "doorward paired v1", paired)))
 
     def _prove(self, label: str, message: bytes, mac: str) -> bytes:
-        secret = self._ledger.pairing_secret(self._now())
+        secret = self._ledger.pairing_secret(self._time.boot, self._time.boot_ns())
         try:
             claimed = from_b64u(mac, 32)
         except Corrupt as e:
@@ -86,13 +97,29 @@ class Doorkeeper:
 
     def challenge(self) -> Challenge:
         """Something fresh to sign."""
-        now = self._now()
-        self._challenges = {c: end for c, end in self._challenges.items() if end > now}
-        if len(self._challenges) >= _CHALLENGES_LIMIT:
-            raise Refused("too-many", "too many are asking to come in at once; try again in a minute")
-        text = b64u(self._random(32))
-        self._challenges[text] = now + identity.CHALLENGE_LIFE_NS
-        return Challenge(text, format_time(self._challenges[text]))
+        end = self._time.boot_ns() + identity.CHALLENGE_LIFE_NS
+        body = end.to_bytes(_END_BYTES, "big") + self._random(_NONCE_BYTES)
+        return Challenge(b64u(body + self._challenge_mac(body)), self._shown(identity.CHALLENGE_LIFE_NS))
+
+    def _shown(self, life_ns: int) -> str:
+        """The end of something that begins now, for people."""
+        return format_time(self._time.now() + life_ns)
+
+    def _challenge_mac(self, body: bytes) -> bytes:
+        return hmac.digest(self._challenge_key, b"doorward challenge v1" + body, "sha256")[:_MAC_BYTES]
+
+    def _take_challenge(self, text: str, now: int) -> bool:
+        """Whether `text` is a challenge of this process, not ended and not answered before; from now on it is."""
+        raw = from_b64u(text, _END_BYTES + _NONCE_BYTES + _MAC_BYTES)
+        body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        end = int.from_bytes(body[:_END_BYTES], "big")
+        if not hmac.compare_digest(self._challenge_mac(body), mac) or end <= now or text in self._answered:
+            return False
+        self._answered = {t: e for t, e in self._answered.items() if e > now}
+        if len(self._answered) >= _ANSWERED_LIMIT:
+            raise Refused("too-many", "an owner signs in too often; try again in a minute")
+        self._answered[text] = end
+        return True
 
     def open_session(self, proof: str) -> Session:
         """A session for the owner (or recovery code) who signed an open challenge; Refused("no-session") otherwise."""
@@ -100,18 +127,16 @@ class Doorkeeper:
         keys = owners.signers() if owners else {}
         token = proof.encode()
         said = statements.read(Kind.SESSION, token, keys, SessionProof)
-        now = self._now()
-        expires = self._challenges.pop(said.challenge, 0)
-        if said.device != device_id(self._device) or expires <= now:
+        now = self._time.boot_ns()
+        if said.device != device_id(self._device) or not self._take_challenge(said.challenge, now):
             raise Refused("no-session", "this answer is for another doorbell or comes too late; ask again")
         owner = statements.signer(Kind.SESSION, token)
         secret = self._random(32)
         self._sessions = {t: s for t, s in self._sessions.items() if s[1] > now}
         while len(self._sessions) >= _SESSIONS_LIMIT:
             self._sessions.pop(next(iter(self._sessions)))
-        end = now + identity.SESSION_LIFE_NS
-        self._sessions[hashlib.sha256(secret).digest()] = (owner, end)
-        return Session(b64u(secret), format_time(end), owner)
+        self._sessions[hashlib.sha256(secret).digest()] = (owner, now + identity.SESSION_LIFE_NS)
+        return Session(b64u(secret), self._shown(identity.SESSION_LIFE_NS), owner)
 
     def owner_of(self, token: str) -> str:
         """The kid of the owner whose session this is, still in the owner set; Refused("no-session") otherwise."""
@@ -121,6 +146,6 @@ class Doorkeeper:
             raise Refused("no-session", "this is not a session's token") from e
         owner, end = self._sessions.get(key, ("", 0))
         owners = self.owner_set()
-        if end <= self._now() or owners is None or owner not in owners.signers():
+        if end <= self._time.boot_ns() or owners is None or owner not in owners.signers():
             raise Refused("no-session", "the session has ended; sign in again")
         return owner

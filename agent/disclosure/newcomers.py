@@ -18,6 +18,7 @@ from agent.core.identity import Paired
 from agent.core.joining import ENTRY_LIMIT, JOINING_LIFE_NS
 from agent.core.owner_api import JoiningState, OwnersBody, Taken, Welcome
 from agent.core.statements import Kind
+from agent.core.timeline import DoorbellTime
 from agent.store.ledger import Ledger
 from agent.store.state import device_id
 
@@ -26,29 +27,32 @@ _SLOTS_LIMIT = 8
 
 @dataclass(slots=True)
 class _Box:
-    expires_ns: int
+    closes_boot_ns: int
     entry: str | None = None
     mac: str = ""
     welcome: tuple[str, str] | None = None
 
 
 class Newcomers:
-    """`now` is UTC ns; `changed` is called when another owner set is in force."""
+    """`changed` is called when another owner set is in force.
+
+    Boxes close by the boot clock, whatever the other is set to.
+    """
 
     def __init__(
-        self, ledger: Ledger, device: Ed25519PrivateKey, now: Callable[[], int], changed: Callable[[], None]
+        self, ledger: Ledger, device: Ed25519PrivateKey, time: DoorbellTime, changed: Callable[[], None]
     ) -> None:
         self._ledger = ledger
         self._device = device
-        self._now = now
+        self._time = time
         self._changed = changed
         self._boxes: dict[str, _Box] = {}
 
     def open(self, slot: str) -> JoiningState:
         """An owner opens a letter box. Refused("too-many") when there are eight."""
         from_b64u(slot, 16)
-        now = self._now()
-        self._boxes = {name: box for name, box in self._boxes.items() if box.expires_ns > now}
+        now = self._time.boot_ns()
+        self._boxes = {name: box for name, box in self._boxes.items() if box.closes_boot_ns > now}
         if len(self._boxes) >= _SLOTS_LIMIT and slot not in self._boxes:
             raise Refused("too-many", "too many invitations are open; wait ten minutes")
         self._boxes.setdefault(slot, _Box(now + JOINING_LIFE_NS))
@@ -57,7 +61,8 @@ class Newcomers:
     def look(self, slot: str) -> JoiningState:
         """What is in it, for the owner who opened it. NotThere when it has closed."""
         box = self._box(slot)
-        return JoiningState(format_time(box.expires_ns), box.entry, box.mac)
+        closes = self._time.now() + box.closes_boot_ns - self._time.boot_ns()
+        return JoiningState(format_time(closes), box.entry, box.mac)
 
     def put(self, slot: str, entry: str, mac: str) -> Welcome:
         """A newcomer's entry, once. Refused: too-large, taken."""
@@ -83,7 +88,7 @@ class Newcomers:
         new = identity.accept_owner_set(current, token, device_id(self._device), authorised_here=False)
         if not new.owners:
             raise Refused("no-owner", "a doorbell keeps at least one owner; let another phone in first")
-        self._ledger.put_owners(new.version, token, self._now())
+        self._ledger.put_owners(new.version, token, self._time.now())
         box = self._boxes.get(body.slot or "")
         if box is not None:
             box.welcome = (body.owners, body.mac)
@@ -93,6 +98,6 @@ class Newcomers:
 
     def _box(self, slot: str) -> _Box:
         box = self._boxes.get(slot)
-        if box is None or box.expires_ns <= self._now():
+        if box is None or box.closes_boot_ns <= self._time.boot_ns():
             raise NotThere("this invitation is not open any more; ask the owner for a new one")
         return box

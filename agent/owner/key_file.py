@@ -27,12 +27,14 @@ _FILE_LIMIT = 64 * 1024
 _AAD = b"doorward owner keys v1"
 
 
-class PairedDoorbell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The doorbell this identity is an owner of: where, and its key."""
+class PairedDoorbell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The doorbell this identity is an owner of: where, its key, and the authority (PEM) behind its certificate where
+    that was named."""
 
     url: str
     id: str
     key: str
+    authority: str = ""
 
 
 class Protection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,9 +76,9 @@ def write(path: Path, content: KeyFile, *, new: bool) -> None:
     write_file(path, msgspec.json.format(to_json(content), indent=1) + b"\n")
 
 
-def with_doorbell(content: KeyFile, doorbell: PairedDoorbell) -> KeyFile:
-    """The same keys, paired."""
-    return msgspec.structs.replace(content, doorbell=doorbell)
+def with_doorbell(content: KeyFile, doorbell: PairedDoorbell, authority: str = "") -> KeyFile:
+    """The same keys, paired with a doorbell whose certificate `authority` (PEM) is behind."""
+    return msgspec.structs.replace(content, doorbell=msgspec.structs.replace(doorbell, authority=authority))
 
 
 def read(path: Path) -> KeyFile:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -65,6 +66,22 @@ class TransferFolder:
         """Whether a file is there."""
         return (self.path / name).is_file()
 
+    @property
+    def begun_bytes(self) -> int:
+        """How much of an unfinished bundle is on the disk."""
+        try:
+            return (self.path / PARTIAL).stat().st_blocks * 512  # the file has holes where blocks are missing
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def touched_ns(self) -> int:
+        """When something came for it last, by the file system; 0 when it is gone."""
+        try:
+            return max((self.path / name).stat().st_mtime_ns for name in (OFFER, PARTIAL) if self.has(name))
+        except (FileNotFoundError, ValueError):
+            return 0
+
     def make(self) -> None:
         """Make the folder, readable by this user alone."""
         try:
@@ -104,6 +121,16 @@ class TransferFolder:
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
         (self.path / name).unlink(missing_ok=True)
+
+    def remove_all(self) -> None:
+        """Remove the folder with all that is in it; the offer goes first, so that what is left begins nothing."""
+        try:
+            self.remove(OFFER)
+            shutil.rmtree(self.path, ignore_errors=False)
+        except FileNotFoundError:
+            pass  # removed by hand meanwhile
+        except OSError as e:
+            raise Unavailable(f"the folder {self.path} cannot be removed: {e.strerror}") from e
 
 
 class PartialBundle:

@@ -29,12 +29,15 @@ from agent.requester.evidence import Check
 from agent.requester.folder import PartialBundle, TransferFolder
 from agent.requester.key_file import RequesterIdentity
 from agent.requester.opening import open_bundle
+from agent.requester.quota import Quota
 
 log = logging.getLogger(__name__)
 
 MAX_PULLS = 8
 MAX_WAITING_OFFERS = 256
 IDLE_NS = 120 * 1_000_000_000
+HURRIED_IDLE_NS = 20 * 1_000_000_000  # while other offers wait
+TURN_NS = 300 * 1_000_000_000  # as long may one be received while others wait; then it goes to their end
 WITHDRAW_AGAIN_NS = 60 * 1_000_000_000
 FLUSH_S = 5.0
 _TICK_S = 1.0
@@ -71,6 +74,7 @@ class _Pull:
     puller: Puller
     partial: PartialBundle
     expires_ns: int
+    began_ns: int
     last_news_ns: int
     task: asyncio.Task[None] | None = field(default=None)  # looking through the disk, or opening
 
@@ -90,6 +94,8 @@ class Receiver:
         self._out = out
         self._tell = on_progress
         self._pulls: dict[str, _Pull] = {}
+        self._quota = Quota(out)
+        self._told_full: set[tuple[str, str]] = set()  # (request, why an answer to it was not taken)
         self._waiting: dict[str, bytes] = {}  # offers that came while MAX_PULLS transfers were being received
         self._given_up: set[str] = set()
         self._withdrawn_until_ns: dict[str, int] = {}  # a request taken back is not taken back again before then
@@ -102,6 +108,7 @@ class Receiver:
         async with asyncio.TaskGroup() as tasks:
             around = [tasks.create_task(self._send()), tasks.create_task(self._wake_at(stop))]
             try:
+                self._quota.load()
                 self._take_up_folders()
                 while not stop.is_set():
                     await self._turn(tasks)
@@ -208,8 +215,8 @@ class Receiver:
             raise
         request = self._identity.request(offer.request)
         assert request is not None, "the offer was judged to answer a request of ours"
-        case_number = unverified(Kind.REQUEST, request, FootageRequest).case_number
-        folder = TransferFolder.of(self._out, case_number, transfer)
+        asked = unverified(Kind.REQUEST, request, FootageRequest)
+        folder = TransferFolder.of(self._out, asked.case_number, transfer)
         if folder.has(names.OFFER) and folder.read(names.OFFER) != token:
             raise Refused("wrong-transfer", f"{folder.path} was begun with another offer of the same transfer")
         if folder.complete:
@@ -217,12 +224,25 @@ class Receiver:
             return
         if folder.ended:
             return
+        if not self._has_room(offer, asked):
+            return
         if len(self._pulls) >= MAX_PULLS:
             if transfer not in self._waiting and len(self._waiting) < MAX_WAITING_OFFERS:
                 log.info("an offer waits: %d transfers are being received already", MAX_PULLS)
                 self._waiting[transfer] = token
             return
         self._begin(folder, token, offer, request)
+
+    def _has_room(self, offer: Offer, asked: FootageRequest) -> bool:
+        """Whether its request may bring this one too; each reason against it is said once for a request."""
+        try:
+            self._quota.make_room(offer, self._pulls)
+        except Refused as e:
+            if (offer.request, str(e)) not in self._told_full:
+                self._told_full.add((offer.request, str(e)))
+                log.warning("Not every answer to request %s (case %s) is taken: %s.", asked.id, asked.case_number, e)
+            return False
+        return True
 
     def _withdraw_again(self, request_hash: str) -> None:
         """Who offers what was taken back has not heard of it: say it again, at most once a minute."""
@@ -252,21 +272,32 @@ class Receiver:
     # -- pulls
 
     def _begin(self, folder: TransferFolder, token: bytes, offer: Offer, request: bytes) -> None:
+        self._check_disk(folder, offer)
+        self._quota.take(folder, offer)
         folder.make()
-        free = shutil.disk_usage(folder.path).free
-        if free < _ROOM_FACTOR * offer.size:
-            raise Unavailable(
-                f"{folder.path} needs up to {_ROOM_FACTOR * offer.size:,} bytes, the disk has {free:,} left; make room"
-            )
         folder.write(names.REQUEST, request)
         folder.write(names.REQUESTER, self._identity.statement)
         folder.write(names.OFFER, token)
         now_ns = time.monotonic_ns()
         puller = Puller(offer, seq=time.time_ns() // 1_000_000)
         partial = PartialBundle(folder, offer.size)
-        pull = _Pull(folder, token, offer, puller, partial, parse_time(offer.expires), now_ns)
+        pull = _Pull(folder, token, offer, puller, partial, parse_time(offer.expires), now_ns, now_ns)
         self._pulls[offer.transfer] = pull
         self._report(pull, Stage.RECEIVING)
+
+    def _check_disk(self, folder: TransferFolder, offer: Offer) -> None:
+        """Before anything of it is there: room for this transfer and for the rest of those begun."""
+        try:
+            self._out.mkdir(mode=0o700, parents=True, exist_ok=True)
+            free = shutil.disk_usage(self._out).free
+        except OSError as e:
+            raise Unavailable(f"the folder {self._out} cannot be made: {e.strerror}") from e
+        begun = sum(_ROOM_FACTOR * p.offer.size - p.puller.received_bytes for p in self._pulls.values())
+        if free - begun < _ROOM_FACTOR * offer.size:
+            raise Unavailable(
+                f"{folder.path} needs up to {_ROOM_FACTOR * offer.size:,} bytes, the disk has {free:,} left and others "
+                f"being received may need {begun:,} of it; make room"
+            )
 
     def _take_up_folders(self) -> None:
         """Go on with what an earlier run began."""
@@ -295,9 +326,12 @@ class Receiver:
         elif time.time_ns() >= pull.expires_ns:
             self._fail(transfer, pull, Check("in time", names.OFFER, False, "the offer expired before all had come"))
         elif self._session.state is SessionState.CONNECTED:
-            if now_ns - pull.last_news_ns > IDLE_NS:
-                log.info("transfer %s is set aside: nothing comes any more", transfer)
-                self._drop(transfer)
+            if now_ns - pull.last_news_ns > (HURRIED_IDLE_NS if self._waiting else IDLE_NS):
+                self._set_aside(transfer, pull, "nothing comes any more")
+                return
+            if self._waiting and now_ns - pull.began_ns > TURN_NS:
+                self._waiting[transfer] = pull.token
+                self._set_aside(transfer, pull, "others wait, and it has had its turn")
                 return
             for get in pull.puller.next_gets(now_ns):
                 self._outgoing.put_nowait((self._topic(transfer, "get"), get, 0))
@@ -334,6 +368,13 @@ class Receiver:
     def _fail(self, transfer: str, pull: _Pull, failed: Check) -> None:
         self._drop(transfer)
         self._report(pull, Stage.FAILED, failed)
+
+    def _set_aside(self, transfer: str, pull: _Pull, why: str) -> None:
+        """Not received for now. Of an offer with nothing behind it nothing stays."""
+        log.info("transfer %s is set aside: %s", transfer, why)
+        self._drop(transfer)
+        if pull.folder.begun_bytes == 0:
+            self._quota.remove(pull.offer.request, transfer)
 
     def _drop(self, transfer: str) -> None:
         pull = self._pulls.pop(transfer)

@@ -8,8 +8,9 @@ import { exactly, list, oneOf, text, whole } from "./shape.js";
 import { parseJson } from "./encoding.js";
 
 /**
- * `poster` is the address of a picture in this page; null where the clip has none.
- * @typedef {{labels: string[], poster: string | null}} Glimpse
+ * `poster` is the address of a picture in this page; null where the clip has none. `closed`: sealed to others, not to
+ * this phone.
+ * @typedef {{labels: string[], poster: string | null, closed: boolean}} Glimpse
  */
 
 const AT_ONCE = 2;
@@ -69,7 +70,7 @@ export class Glimpses {
   }
 
   /**
-   * A clip's glimpse; null where this phone cannot open it or it is not whole. A clip asked for last is opened first:
+   * A clip's glimpse; null where it is not whole, or the doorbell is away. A clip asked for last is opened first:
    * it is what the screen shows now.
    * @param {string} clip id of a clip that has ended
    * @returns {Promise<Glimpse | null>}
@@ -99,9 +100,10 @@ export class Glimpses {
     try {
       const clip = await openClip(this.#session, id);
       const poster = await posterOf(clip);
-      return { labels: await labelsOf(clip), poster: poster && URL.createObjectURL(poster) };
+      return { labels: await labelsOf(clip), poster: poster && URL.createObjectURL(poster), closed: false };
     } catch (error) {
-      // Not sealed to this phone, damaged or gone: playing it says which. A doorbell that is away is asked again.
+      if (error instanceof Refused && error.reason === "not-for-you") return { labels: [], poster: null, closed: true };
+      // Damaged or gone: playing it says which. A doorbell that is away is asked again.
       if (error instanceof Unavailable) this.#known.delete(id);
       else if (!(error instanceof Corrupt || error instanceof Refused)) throw error;
       return null;

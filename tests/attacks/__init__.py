@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.attacks import decisions, owners, requests, transfers
+from tests.attacks import decisions, offers, owners, requests, transfers
 from tests.attacks.bench import Named
 
-ATTACKS: list[Named] = [*requests.ATTACKS, *decisions.ATTACKS, *owners.ATTACKS, *transfers.ATTACKS]
+ATTACKS: list[Named] = [
+    *requests.ATTACKS,
+    *decisions.ATTACKS,
+    *owners.ATTACKS,
+    *transfers.ATTACKS,
+    *offers.ATTACKS,
+]

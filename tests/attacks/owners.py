@@ -70,13 +70,13 @@ async def pairing_when_nobody_opened_it(house: House) -> str:
 
 @ATTACKS.attack("owners", "wrong-secret")
 async def pairing_by_guessing_the_code(house: House) -> str:
-    house.home.ledger.open_pairing(secrets.token_bytes(16), NOW + HOUR, 5)
+    house.home.ledger.open_pairing(secrets.token_bytes(16), house.time.boot, NOW + HOUR, 5)
     return await reason_of(lambda: house.doorkeeper.hello(b64u(bytes(32))))
 
 
 @ATTACKS.attack("owners", "no-pairing")
 async def guessing_the_code_a_sixth_time(house: House) -> str:
-    house.home.ledger.open_pairing(secrets.token_bytes(16), NOW + HOUR, 5)
+    house.home.ledger.open_pairing(secrets.token_bytes(16), house.time.boot, NOW + HOUR, 5)
     for _ in range(5):
         assert await reason_of(lambda: house.doorkeeper.hello(b64u(bytes(32)))) == "wrong-secret"
     return await reason_of(lambda: house.doorkeeper.hello(b64u(bytes(32))))
@@ -124,6 +124,24 @@ async def with_a_proof_that_comes_too_late(house: House) -> str:
     return await reason_of(
         lambda: house.doorkeeper.open_session(session(house, house.home.owner, later_ns=61 * SECOND))
     )
+
+
+@ATTACKS.attack("session", "no-session")
+async def with_a_challenge_of_ones_own_making(house: House) -> str:
+    made_up = (NOW + HOUR).to_bytes(8, "big") + secrets.token_bytes(24)
+    proof = SessionProof(house.home.device_id, b64u(made_up), format_time(NOW))
+    signed = statements.sign(Kind.SESSION, proof, house.home.owner.signs).decode()
+    return await reason_of(lambda: house.doorkeeper.open_session(signed))
+
+
+@ATTACKS.attack("session", "accepted")
+async def a_stranger_asks_for_challenges_until_none_is_left(house: House) -> str:
+    """There is no last one: the owner still comes in, by a challenge of before the flood and by one of after."""
+    before = session(house, house.home.owner)
+    for _ in range(10_000):
+        house.doorkeeper.challenge()
+    house.doorkeeper.open_session(before)
+    return await reason_of(lambda: house.doorkeeper.open_session(session(house, house.home.owner)))
 
 
 @ATTACKS.attack("session", "no-session")

@@ -183,10 +183,11 @@ class Stage:
         return any((folder.complete or folder.has(END)) and not folder.has(PARTIAL) for folder in folders)
 
     def _extra_blocks(self, transfer: str) -> int:
-        topics = [(read_transfer_topic(topic), payload) for topic, payload in self.wire.messages]
-        mine = [(topic, payload) for topic, payload in topics if topic is not None and topic.transfer == transfer]
-        offer = read_offer(next(payload for topic, payload in mine if topic.what == "offer"))
-        return sum(topic.what == "block" for topic, _ in mine) - offer.blocks - len(offer.pages)
+        said = self.wire.messages
+        topics = [(number, read_transfer_topic(topic)) for number, topic in enumerate(said.topics)]
+        mine = [(number, topic.what) for number, topic in topics if topic is not None and topic.transfer == transfer]
+        offer = read_offer(next(said.payload(number) for number, what in mine if what == "offer"))
+        return sum(what == "block" for _, what in mine) - offer.blocks - len(offer.pages)
 
     # -- the owner
 

@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 
 PUBLISH = 3
 
 
+class Said:
+    """Messages in order, (topic, payload), their bytes on the disk: there are hundreds of megabytes of them."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - as long as this is
+        self._places: list[tuple[str, int, int]] = []
+        self._end = 0
+
+    def append(self, topic: str, payload: bytes) -> None:
+        os.pwrite(self._file.fileno(), payload, self._end)
+        self._places.append((topic, self._end, len(payload)))
+        self._end += len(payload)
+
+    @property
+    def topics(self) -> list[str]:
+        return [topic for topic, _, _ in self._places]
+
+    def payload(self, number: int) -> bytes:
+        _, at, length = self._places[number]
+        return os.pread(self._file.fileno(), length, at)
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        return ((topic, self.payload(number)) for number, topic in enumerate(self.topics))
+
+
 class Wire:
-    """Between the clients of its `port` and a broker. `messages`: (topic, payload) as they were sent, MQTT 3.1.1."""
+    """Between the clients of its `port` and a broker. `messages`: as they were sent, MQTT 3.1.1."""
 
     def __init__(self, broker_port: int) -> None:
         self._broker_port = broker_port
         self._ends: set[asyncio.StreamWriter] = set()
         self.port = 0
-        self.messages: list[tuple[str, bytes]] = []
+        self.messages = Said()
 
     @property
     def url(self) -> str:
@@ -53,7 +80,7 @@ class Wire:
             if packet[0] >> 4 == PUBLISH:
                 at = 2 + int.from_bytes(body[:2], "big")
                 numbered = packet[0] & 0b110 != 0
-                self.messages.append((body[2:at].decode(), body[at + 2 * numbered :]))
+                self.messages.append(body[2:at].decode(), body[at + 2 * numbered :])
             sink.write(bytes(packet) + body)
             await sink.drain()
 

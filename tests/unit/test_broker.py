@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from agent.adapters import broker as broker_module
 from agent.adapters.broker import BrokerAddress, BrokerSession, SessionState
 from agent.adapters.embedded_broker import EmbeddedBroker
 from agent.core.errors import BadInput, Unavailable
+from agent.store.home_certificate import HomeCertificate
 
 
 @pytest.fixture
@@ -113,6 +116,18 @@ async def test_what_is_subscribed_at_any_moment_of_connecting_is_heard(embedded:
         assert sorted(await collect(session, count), key=int) == [b"%d" % n for n in range(count)]
 
 
+async def test_a_session_ends_at_any_moment_of_connecting(embedded: EmbeddedBroker) -> None:
+    """A cancellation that comes with the broker's answer is lost in Python 3.11; the session would then never end."""
+    for moment in range(60):
+        async with asyncio.timeout(8):
+            async with BrokerSession(BrokerAddress.parse(embedded.url)) as session:
+                await session.subscribe("a")
+                while session.state is not SessionState.CONNECTED and moment:
+                    moment -= 1
+                    await asyncio.sleep(0)
+        assert session.state is SessionState.OFF
+
+
 async def test_after_the_broker_came_back_everything_is_as_before() -> None:
     async with EmbeddedBroker() as first:
         port = first.port
@@ -193,6 +208,17 @@ async def test_a_broker_that_takes_no_such_connection_is_told_at_once_and_in_one
         assert "\n" not in str(unavailable.value)
         assert session.complaint == str(unavailable.value)
         assert 2 <= asked <= 6, "it tries again, ever more slowly"
+
+
+async def test_a_broker_with_an_authority_that_was_not_named_is_told_with_what_to_do(tmp_path: Path) -> None:
+    own = HomeCertificate(tmp_path, "Broker", ["127.0.0.1"])
+    own.renew(datetime.now(UTC))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(own.chain, own.key)
+    async with await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0, ssl=context) as server:
+        async with BrokerSession(BrokerAddress.parse(mqtt_url(server).replace("mqtt:", "mqtts:"))) as session:
+            with pytest.raises(Unavailable, match=r"not trusted here: [^_\[]*\); name the file .*--ca$"):
+                await session.connected(2.0)
 
 
 async def test_a_broker_that_dies_while_we_connect_is_tried_again_at_once(embedded: EmbeddedBroker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -15,8 +16,13 @@ from pathlib import Path
 
 import click
 import pytest
+from rich.console import Console
 
 from agent.cli.commands import doorward
+from agent.cli.demo import demo_film
+from agent.cli.tables import request_table
+from agent.core.owner_api import RequestRow
+from agent.demo import scene
 from tests.household import Household
 
 
@@ -88,6 +94,17 @@ def lists(group: click.Group, path: str = "doorward") -> Iterator[tuple[str, str
             yield from lists(command, f"{path} {name}")
 
 
+@pytest.mark.parametrize("home", ["a file", "nobody's"])
+def test_a_demo_without_a_home_keeps_its_film_with_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file") if home == "a file" else "/proc/none")
+    drawn = tmp_path / f"doorstep-v{scene.VERSION}.mp4"
+    drawn.touch()
+    assert demo_film(tmp_path) == drawn
+
+
 def test_no_help_ends_in_dots() -> None:
     found = dict(lists(doorward))
     assert {"doorward", "doorward owner", "doorward requester"} <= set(found)
@@ -101,6 +118,28 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
     told = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
     assert told.endswith("False False\n")
     assert "Run the doorbell until it is stopped." in told
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_ids_of_requests_stand_whole_in_a_terminal(columns: int) -> None:
+    ident = "JTFRuPUaRIyy_WUo2e3cyQ"
+    row = RequestRow(
+        id=ident, agency="Springfield Police Department", case_number="2026-11-000123", incident_type="theft",
+        from_="2026-11-24T15:28:51Z", to="2026-11-25T03:28:51Z", expires="2026-11-27T00:00:00Z", received="",
+        state="asked", clips=1, undo_until=None, sent_bytes=0, total_bytes=0,
+    )  # fmt: skip
+    console = Console(width=columns, file=io.StringIO(), record=True)
+    console.print(request_table([row]))
+    assert ident in console.export_text()
+
+
+def test_a_package_that_an_update_needs_is_one_sentence() -> None:
+    script = "import sys, agent.__main__ as m\nsys.modules['isal'] = None\nm.main()"
+    told = subprocess.run([sys.executable, "-c", script, "clips"], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 3
+    assert told.stderr.startswith("doorward: the Python package 'isal")
+    assert "scripts/environment" in told.stderr
+    assert told.stderr.count("\n") == 1
 
 
 def test_a_mistyped_command_is_answered_with_the_one_meant() -> None:

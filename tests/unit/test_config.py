@@ -81,6 +81,19 @@ def test_relative_paths_are_the_files(tmp_path: Path) -> None:
         ("[clock]\ntrusted = 'yes'\n", r"doorward.toml:2: clock.trusted has to be true or false$"),
         ("[camera]\nurl = rtsp://host\n", r"doorward.toml:2: .*lack its \"quotes\""),
         ("[http]\nport = 8443\n", r"doorward.toml:2: http.port and http.https_port are the same"),
+        ("[camera]\nURL = 'pi'\n", r"doorward.toml:2: .*'URL'; did you mean 'url'\?$"),
+        ("url = 'pi'\n", r"doorward.toml:1: .*'url' up here; it stands below \[camera\] or \[broker\] or \[home_"),
+        ("[motion]\nzones = [{ corner = [] }]\n", r"doorward.toml:2: .*'corner'; did you mean 'corners'\?$"),
+        ("[motion]\nzones = [\n { corner = [] }]\n", r"doorward.toml:3: .*'corner'; did you mean 'corners'\?$"),
+        ("[motion]\nzones = [{ corners = [[0, 0]] }]\n", r"toml:2: motion.zones: 'corners' .* at least 3 entries$"),
+        ("[home_assistant]\nupload_kbit_s = 500\n", r"doorward.toml:2: there is no setting 'upload_kbit_s'"),
+        ("[doorbell]\nlatitude = 48,2\n", r"doorward.toml:2: a number has a point, not a comma: 48\.2$"),
+        ("[ring]\ndays = 08\n", r"doorward.toml:2: a number begins with no 0$"),
+        ("[audio]\nrecord = yes # please\n", r"doorward.toml:2: this is written true or false$"),
+        ("[audio]\nrecord = True\n", r"doorward.toml:2: this is written true or false$"),
+        ("[doorbell]\nname = “Door”\n", r"doorward.toml:2: a text stands in straight \"quotes\"$"),
+        ("[camera]\nurl: 'pi'\n", r"doorward.toml:2: a name and its value have = between them$"),
+        ("[camera]\nurl = 'pi' fps = 3\n", r"doorward.toml:2: each setting has a line of its own$"),
         ("[motion\n", r"doorward.toml:1: .*or a bracket its other half"),
     ],
 )
@@ -92,6 +105,12 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, says: s
 def test_a_file_of_an_editor_that_marks_utf_8_is_read(tmp_path: Path) -> None:
     (tmp_path / "doorward.toml").write_bytes(b'\xef\xbb\xbf[doorbell]\r\nname = "T\xc3\xbcr"\r\n')
     assert read_config(tmp_path / "doorward.toml").doorbell.name == "Tür"
+
+
+def test_a_file_in_an_old_encoding_is_told_where(tmp_path: Path) -> None:
+    (tmp_path / "doorward.toml").write_bytes(b'[doorbell]\nname = "T\xfcr"\n')
+    with pytest.raises(BadInput, match=r"doorward\.toml:2: this is not text in UTF-8; save the file as UTF-8"):
+        read_config(tmp_path / "doorward.toml")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -113,7 +132,7 @@ def test_settings_of_another_user_ask_for_sudo(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "photo.toml").write_bytes(b"\x89PNG")
-    with pytest.raises(BadInput, match=r"photo\.toml holds no settings: it is not text"):
+    with pytest.raises(BadInput, match=r"photo\.toml:1: this is not text"):
         read_config(tmp_path / "photo.toml")
 
 

@@ -60,6 +60,7 @@ def signed_for(folder: Path, name: x509.GeneralName) -> tuple[Path, Path]:
         .not_valid_before(NOW - timedelta(days=1))
         .not_valid_after(NOW + timedelta(days=9))
         .add_extension(x509.SubjectAlternativeName([name]), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .sign(signer, hashes.SHA256())
     )
     chain, key_path = folder / "forged.pem", folder / "forged.key"

@@ -79,9 +79,9 @@ class Served:
         self.time = HandSet(lambda: self.now)
         self.activity = Quiet()
         self.doorkeeper = Doorkeeper(
-            self.home.ledger, self.home.device, "Front door", "1", lambda: self.now, secrets.token_bytes
+            self.home.ledger, self.home.device, "Front door", "1", self.time, secrets.token_bytes
         )
-        self.newcomers = Newcomers(self.home.ledger, self.home.device, lambda: self.now, lambda: None)
+        self.newcomers = Newcomers(self.home.ledger, self.home.device, self.time, lambda: None)
         self.bulletin = Bulletin()
         self.directory_key = Ed25519PrivateKey.generate()
         self.trusted = Trusted(
@@ -229,6 +229,39 @@ async def test_a_challenge_is_good_once_for_a_minute_and_for_owners(served: Serv
             served.doorkeeper.open_session(late.decode())
 
 
+@pytest.mark.parametrize("years", [56, -56])
+async def test_setting_the_clock_ends_no_session_pairing_code_or_invitation(served: Served, years: int) -> None:
+    """The first answer of a time server moves the doorbell's time from 1970 to now; people go on with what they do."""
+    slot, secret = b64u(bytes(16)), secrets.token_bytes(16)
+    pairing_link(served.home.ledger, served.home.device, served.url, served.time, secret)
+    async with OwnerClient(served.url) as client:
+        session = served.session(client)
+        challenge = served.doorkeeper.challenge().challenge
+        await session.open()
+        served.newcomers.open(slot)
+        served.time.stepped_ns = years * 365 * 86_400 * SECOND
+        await session.requests()
+        served.newcomers.put(slot, "{}", b64u(bytes(32)))
+        served.doorkeeper.hello(b64u(identity.pairing_mac(secret, "doorward pair hello v1", b"")))
+        said = identity.SessionProof(served.home.device_id, challenge, format_time(NOW))
+        served.doorkeeper.open_session(statements.sign(statements.Kind.SESSION, said, served.home.owner.signs).decode())
+        served.now += 13 * 3600 * SECOND
+        with pytest.raises(Refused, match="sign in again"):
+            served.doorkeeper.owner_of(session.client.token or "")
+        with pytest.raises(NotThere):
+            served.newcomers.look(slot)
+        with pytest.raises(Refused, match="too old"):
+            served.doorkeeper.hello(b64u(identity.pairing_mac(secret, "doorward pair hello v1", b"")))
+
+
+def test_a_pairing_code_ends_with_the_boot_it_was_made_in(tmp_path: Path) -> None:
+    served, secret = Served(tmp_path), secrets.token_bytes(16)
+    pairing_link(served.home.ledger, served.home.device, "http://here", served.time, secret)
+    served.time.boot = "the next boot"
+    with pytest.raises(Refused, match="too old"):
+        served.doorkeeper.hello(b64u(identity.pairing_mac(secret, "doorward pair hello v1", b"")))
+
+
 async def test_a_whole_decision_through_the_api(served: Served) -> None:
     row = served.home.record_clip(NOW - 60 * SECOND)
     request, _ = served.home.admit(Span(NOW - 900 * SECOND, NOW))
@@ -304,7 +337,7 @@ async def test_pairing_takes_the_secret_once_and_counts_wrong_ones(tmp_path: Pat
 
     def link() -> str:
         return pairing_link(
-            served.home.ledger, served.home.device, served.url, served.now, secrets.token_bytes(identity.SECRET_BYTES)
+            served.home.ledger, served.home.device, served.url, served.time, secrets.token_bytes(identity.SECRET_BYTES)
         )
 
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from agent.adapters.broker import BrokerAddress, BrokerSession
 from agent.adapters.embedded_broker import EmbeddedBroker
 from agent.core import statements
 from agent.core.bundle import End, Offer, read_receipt
-from agent.core.encoding import b64u
+from agent.core.encoding import b64u, new_id
 from agent.core.statements import Kind
+from agent.requester import quota as quota_module
 from agent.requester import receiving as receiving_module
 from agent.requester.folder import TransferFolder
 from agent.requester.key_file import RequesterIdentity
@@ -203,6 +205,92 @@ async def test_offers_that_are_not_for_a_request_of_ours_leave_no_trace(broker: 
         assert (await reception.stage(Stage.RECEIVING)).transfer == answered.transfer
     assert {n.transfer for n in reception.news} == {answered.transfer}
     assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def strangers_offer(answered: Answered) -> tuple[str, bytes]:
+    """An answer to the same request by a doorbell nobody has, with no film behind it: (transfer, offer)."""
+    good = {f: getattr(answered.offer, f) for f in Offer.__struct_fields__}
+    key, transfer = Ed25519PrivateKey.generate(), new_id(secrets.token_bytes(16))
+    made_up = Offer(**good | {"transfer": transfer, "device": b64u(statements.raw_public(key))})
+    return transfer, statements.sign(Kind.OFFER, made_up, key)
+
+
+async def test_a_flood_of_empty_offers_leaves_few_folders_and_lets_an_honest_one_through(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever heard the request has made keys by the hundred; an owner's answer comes after them all."""
+    monkeypatch.setattr(receiving_module, "HURRIED_IDLE_NS", 50_000_000)
+    monkeypatch.setattr(quota_module, "MAX_TRANSFERS", 20)
+    answered = answer(tmp_path)
+    out = tmp_path / "out"
+    async with (
+        BrokerSession(BrokerAddress.parse(broker.url)) as stranger,
+        receiving(broker.url, answered.identity, out) as reception,
+    ):
+        await stranger.connected(5)
+        await asyncio.sleep(0.2)
+        for _ in range(100):
+            transfer, token = strangers_offer(answered)
+            await stranger.publish(f"x/{answered.identity.said.id}/{transfer}/offer", token)
+        async with serving(broker.url, answered):
+            await reception.stage(Stage.VERIFIED, answered.transfer)
+        assert len(list(out.iterdir())) <= 20
+    assert len({n.transfer for n in reception.news}) > 20  # the others were looked at
+
+
+async def test_an_offer_behind_which_something_trickles_takes_turns_with_the_others(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving_module, "MAX_PULLS", 1)
+    monkeypatch.setattr(receiving_module, "TURN_NS", 300_000_000)
+    slow = answer(tmp_path, seconds=20, packet_bytes=60_000)
+    quick = answer(tmp_path, identity=slow.identity)
+    async with (
+        receiving(broker.url, slow.identity, tmp_path / "out") as reception,
+        serving(broker.url, slow, pause_s=0.1) as trickling,
+    ):
+        await reception.stage(Stage.RECEIVING, slow.transfer)
+        async with serving(broker.url, quick):
+            await reception.stage(Stage.VERIFIED, quick.transfer)
+        assert not any(n.stage is Stage.VERIFIED for n in reception.news if n.transfer == slow.transfer)
+        trickling.pause_s = 0
+        await reception.stage(Stage.VERIFIED, slow.transfer)
+
+
+async def test_who_has_answered_often_enough_is_refused_and_the_requester_told_once(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(quota_module, "MAX_TRANSFERS", 1)
+    answered = answer(tmp_path)
+    async with (
+        BrokerSession(BrokerAddress.parse(broker.url)) as stranger,
+        receiving(broker.url, answered.identity, tmp_path / "out") as reception,
+    ):
+        async with serving(broker.url, answered):
+            await reception.stage(Stage.VERIFIED, answered.transfer)
+        await stranger.connected(5)
+        for _ in range(5):
+            transfer, token = strangers_offer(answered)
+            await stranger.publish(f"x/{answered.identity.said.id}/{transfer}/offer", token)
+        await asyncio.sleep(0.3)
+    assert {n.transfer for n in reception.news} == {answered.transfer}
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    said = [r.getMessage() for r in caplog.records if "Not every answer" in r.getMessage()]
+    assert len(said) == 1
+    assert "as many as are kept for one request; remove the folders that are of no use, or ask again" in said[0]
+
+
+async def test_an_offer_the_disk_has_no_room_for_leaves_no_folder(
+    broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = answer(tmp_path)
+    monkeypatch.setattr(receiving_module, "_ROOM_FACTOR", 10**12)
+    async with (
+        receiving(broker.url, answered.identity, tmp_path / "out"),
+        serving(broker.url, answered),
+    ):
+        await asyncio.sleep(0.5)
+        assert list((tmp_path / "out").iterdir()) == []
 
 
 async def test_a_bundle_that_does_not_verify_fails_with_the_file_and_without_a_receipt(

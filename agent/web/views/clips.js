@@ -21,12 +21,20 @@ const FILTERS = ["person", "vehicle", "animal", "ring"];
 export async function clipsView(app) {
   const list = h("div");
   const said = h("p", { class: "quiet", role: "status" });
+  const hint = h(
+    "p",
+    { class: "quiet", hidden: true },
+    "This phone cannot open clips from before it was let in. A phone that was there then, or the recovery code, opens them.",
+  );
   /** @type {Map<string, Row>} */
   const rows = new Map();
   const watch = new IntersectionObserver(
     (entries) =>
       entries.forEach(({ target, isIntersecting }) => {
-        if (isIntersecting) rows.get(target.id)?.show(app.glimpses);
+        if (isIntersecting)
+          rows.get(target.id)?.show(app.glimpses).then((glimpse) => {
+            if (glimpse?.closed) hint.hidden = false;
+          });
       }),
     { rootMargin: "200px" },
   );
@@ -135,7 +143,7 @@ export async function clipsView(app) {
   const update = async (/** @type {string} */ what) =>
     void ((what === "clips" || what === "everything") && (await fill()));
   return {
-    node: h("section", {}, h("h1", {}, "Clips"), filters, said, list, h("p", { class: "buttons" }, earlier)),
+    node: h("section", {}, h("h1", {}, "Clips"), filters, said, hint, list, h("p", { class: "buttons" }, earlier)),
     title: "Clips",
     update,
     close: () => watch.disconnect(),
@@ -238,7 +246,9 @@ class Row {
     const glimpse = await glimpses.of(this.#clip.id);
     if (!this.#shown && glimpse !== null) {
       this.#shown = true;
-      if (glimpse.poster) this.#picture.replaceChildren(h("img", { src: glimpse.poster, alt: "" }));
+      this.#picture.replaceChildren(
+        glimpse.poster ? h("img", { src: glimpse.poster, alt: "" }) : glimpse.closed ? "Not for this phone" : "No picture",
+      );
       this.#labels.replaceChildren(...glimpse.labels.map((label) => h("span", { class: "chip" }, labelled(label))));
     }
     return glimpse;
