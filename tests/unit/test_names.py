@@ -11,7 +11,12 @@ from click.testing import CliRunner
 
 from agent.cli.commands import doorward
 
-IDS = ["-cJXxEEPMfkihX1lGXDjoA", "--JXxEEPMfkihX1lGXDjoA", "acJXxEEPMfkihX1lGXDjoA", "-4FxfXCx"]  # whole, or as tables show them
+IDS = [
+    "-cJXxEEPMfkihX1lGXDjoA",
+    "--JXxEEPMfkihX1lGXDjoA",
+    "acJXxEEPMfkihX1lGXDjoA",
+    "-4FxfXCx",
+]  # whole, or as tables show them
 
 
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
