@@ -38,12 +38,11 @@ class Command(click.Command):
                 options.append(arg)
                 if not option.is_flag and (value := next(left, None)) is not None:
                     options.append(value)
-            elif not arg.startswith("-") or arg == "-" or _ID.fullmatch(arg):
-                arguments.append(arg)
-            elif _SHOWN.fullmatch(arg) and arg[:2] not in known:
+            elif arg == "-" or not arg.startswith("-"):
                 arguments.append(arg)
             else:
-                options.append(arg)
+                an_id = _ID.fullmatch(arg) or (_SHOWN.fullmatch(arg) and arg[:2] not in known)
+                (arguments if an_id else options).append(arg)
         return options, arguments
 
 
