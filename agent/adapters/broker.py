@@ -46,6 +46,7 @@ MAX_MESSAGE_BYTES = 128 * 1024
 MAX_PACKET_BYTES = 1024 * 1024  # MQTT allows 256 MiB, and paho takes a packet whole before anybody may refuse it
 
 _CANCEL_AGAIN_S = 1.0
+_SUBSCRIBE_ROUNDS = 8  # in which filters that come while the connection does are gathered
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _SUBSCRIPTION_REFUSED = 0x80
 _UNTOLD = "no answer"
@@ -308,10 +309,14 @@ class BrokerSession:
         _notice_refusal(client)
         async with client:
             subscribed: set[str] = set()
-            while new := [f for f in self._filters if f not in subscribed]:  # more may be wanted while we wait
+            for rounds_left in reversed(range(_SUBSCRIBE_ROUNDS)):
+                new = [f for f in self._filters if f not in subscribed]  # more may be wanted while we wait
+                if not new or not rounds_left:
+                    self._client = client  # who wants still more asks the broker for it: this would never end otherwise
+                if not new:
+                    break
                 await self._subscribe_all(client, new)
                 subscribed.update(new)
-            self._client = client
             self._trouble = _UNTOLD
             self.connections += 1
             self.state = SessionState.CONNECTED

@@ -14,7 +14,7 @@ from pathlib import Path
 from agent.adapters.v4l2 import Webcam
 from tests.usb_camera import vivid
 from tests.usb_camera.inside import Inside
-from tests.usb_camera.speaker import LASTS_S, Speaker
+from tests.usb_camera.speaker import Speaker
 
 CONFIG = """\
 [camera]
@@ -25,6 +25,8 @@ fps = 10
 bitrate_kbps = 500
 [[camera.masks]]
 corners = [[0.0, 0.0], [0.25, 0.0], [0.25, 0.5], [0.0, 0.5]]
+[motion]
+post_roll_s = 20
 [audio]
 record = true
 """
@@ -33,6 +35,7 @@ NO_TEXT = 2
 START_OF_EXPOSURE = 1
 BARS, WHITE = 0, 6
 BEEPS = 5
+WHITE_S = 0.8  # a busy machine takes two pictures a second
 
 
 def tell(folder: Path) -> None:
@@ -48,8 +51,11 @@ def tell(folder: Path) -> None:
     for _ in range(BEEPS):
         speaker.next_beep()
         vivid.tune(test_pattern=WHITE)
-        time.sleep(LASTS_S)
+        time.sleep(WHITE_S)
         vivid.tune(test_pattern=BARS)
+    vivid.tune(horizontal_movement=STILL)
+    door.quiet()
+    vivid.tune(horizontal_movement=TO_THE_RIGHT)
 
     vivid.tune(percentage_of_dropped_buffers=100)
     door.said("no camera: The USB camera has sent no picture for")
