@@ -163,9 +163,7 @@ class Constants:
     habit_lull_s: float = 300.0  # nothing has moved for this long: the count begins anew
     habit_turns: float = 4.0  # it has gone back again this many times the extent of its ground: twice to and fro
     habit_reach: float = 2.5  # times its longer side: whoever gets further goes about
-    habit_most: float = (
-        0.35  # of the picture's height; nothing this near is ever called restless: it may be at the door
-    )
+    habit_most: float = 0.35  # of the picture's height; larger things are never called restless: they may be callers
     habit_edge_px: float = 12.0  # from the edge: whoever comes in small, or is noticed a step late, is first seen here
     habit_growth: float = 1.6  # in area, from frame to frame: two things were joined, or one was torn
     habit_tied: float = 0.42  # share of the time that one spot is under it, as what hangs or stands there keeps to its

@@ -75,16 +75,23 @@ def held(source: Path, to: Path, degrees: int) -> Path:
     return to
 
 
+def recorded(folder: Path, source: ReplaySource) -> tuple[VideoFormat, Path]:
+    """What comes of a source as one film."""
+    items = list(source)
+    fmt = next(item for item in items if isinstance(item, VideoFormat))
+    init, fragments = film_bytes(fmt, cut([item for item in items if isinstance(item, EncodedPacket)]))
+    film = folder / "film.mp4"
+    film.write_bytes(b"".join(remux_plain(init, fragments)))
+    return fmt, film
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_what_a_phone_filmed_upright_stays_upright(tmp_path: Path, degrees: int, suffix: str) -> None:
     source = make_film(tmp_path / "source.mp4", KINDS["h264"])
-    items = list(ReplaySource([held(source, tmp_path / f"phone.{suffix}", degrees)], masks=MASKS[: degrees == 90]))
-    fmt = next(item for item in items if isinstance(item, VideoFormat))
+    phone = held(source, tmp_path / f"phone.{suffix}", degrees)
+    fmt, film = recorded(tmp_path, ReplaySource([phone], masks=MASKS[: degrees == 90]))
     assert (fmt.width, fmt.height) == (SIZE if degrees == 180 else SIZE[::-1])
-    init, fragments = film_bytes(fmt, cut([item for item in items if isinstance(item, EncodedPacket)]))
-    film = tmp_path / "film.mp4"
-    film.write_bytes(b"".join(remux_plain(init, fragments)))
     ours, theirs = decoded(film), decoded(source)
     assert len(ours) == len(theirs)
     for (_, plane), (_, original) in zip(ours, theirs, strict=True):
@@ -126,11 +133,7 @@ def test_a_mirrored_film_is_recorded_as_players_show_it(
     tmp_path: Path, turn: tuple[float, float, float, float], seen: Callable[[Plane], Plane]
 ) -> None:
     source = make_film(tmp_path / "source.mp4", KINDS["h264"])
-    items = list(ReplaySource([with_matrix(source, tmp_path / "phone.mp4", turn)]))
-    fmt = next(item for item in items if isinstance(item, VideoFormat))
-    init, fragments = film_bytes(fmt, cut([item for item in items if isinstance(item, EncodedPacket)]))
-    film = tmp_path / "film.mp4"
-    film.write_bytes(b"".join(remux_plain(init, fragments)))
+    fmt, film = recorded(tmp_path, ReplaySource([with_matrix(source, tmp_path / "phone.mp4", turn)]))
     ours, theirs = decoded(film), decoded(source)
     assert len(ours) == len(theirs)
     for (_, plane), (_, original) in zip(ours, theirs, strict=True):
@@ -183,11 +186,7 @@ def test_pixels_that_are_no_squares_stay_so(tmp_path: Path, turn: tuple[float, f
             frame.pts = number
             film.mux(track.encode(frame))
         film.mux(track.encode(None))
-    items = list(ReplaySource([with_matrix(square, wide, turn)]))
-    fmt = next(item for item in items if isinstance(item, VideoFormat))
-    init, fragments = film_bytes(fmt, cut([item for item in items if isinstance(item, EncodedPacket)]))
-    made = tmp_path / "film.mp4"
-    made.write_bytes(b"".join(remux_plain(init, fragments)))
+    _, made = recorded(tmp_path, ReplaySource([with_matrix(square, wide, turn)]))
     with av.open(str(made)) as film:
         aspect = film.streams.video[0].sample_aspect_ratio
     assert aspect == (Fraction(4, 3) if turn[0] else Fraction(3, 4))
