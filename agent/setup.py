@@ -41,7 +41,7 @@ def open_state(state: StateDirectory, now_ns: int, random: Callable[[int], bytes
     ledger = Ledger(db)
     code = None
     if make_recovery and ledger.owners() is None:
-        secret = random(identity.SECRET_BYTES)
+        secret = identity.new_recovery_secret(random)
         keys = identity.recovery_keys(secret)
         code = identity.recovery_code(secret)
         first = OwnerSet(

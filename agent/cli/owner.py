@@ -87,7 +87,7 @@ def owner() -> None:
 @click.pass_context
 def init(context: click.Context, identity_path: Path, name: str, no_passphrase: bool) -> None:
     """Make keys and a recovery code; the code is printed once."""
-    secret = secrets.token_bytes(identity.SECRET_BYTES)
+    secret = identity.new_recovery_secret(secrets.token_bytes)
     recovery = identity.recovery_entry(identity.recovery_keys(secret))
     phrase = None if no_passphrase else _passphrase(new=True)
     content = key_file.make(name, secrets.token_bytes(64), recovery, phrase, secrets.token_bytes(48))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -139,6 +140,14 @@ def public_key(raw: bytes) -> dict[str, Ed25519PublicKey]:
     return {key_id(raw): Ed25519PublicKey.from_public_bytes(raw)}
 
 
+def new_recovery_secret(random: Callable[[int], bytes]) -> bytes:
+    """16 bytes for a new recovery code, drawn again until every browser can take it. Source: ADR 0045."""
+    while True:
+        secret = random(SECRET_BYTES)
+        if all(seed[0] for seed in _recovery_seeds(secret)):
+            return secret
+
+
 def recovery_code(secret: bytes) -> str:
     """Seven groups of four characters that stand for 16 random bytes."""
     return _write_code(secret, _RECOVERY_CHECK)
@@ -186,11 +195,14 @@ def _read_code(text: str, label: bytes, what: str) -> bytes:
 
 def recovery_keys(secret: bytes) -> KeyPair:
     """The key pair a recovery code stands for."""
+    return KeyPair.from_seeds(*_recovery_seeds(secret))
 
-    def derive(info: bytes) -> bytes:
-        return HKDF(SHA256(), 32, b"doorward recovery v1", info).derive(secret)
 
-    return KeyPair.from_seeds(derive(b"opens"), derive(b"decides"))
+def _recovery_seeds(secret: bytes) -> tuple[bytes, bytes]:
+    opens, decides = (
+        HKDF(SHA256(), 32, b"doorward recovery v1", info).derive(secret) for info in (b"opens", b"decides")
+    )
+    return opens, decides
 
 
 def recovery_entry(keys: KeyPair) -> PublicKeys:

@@ -5,6 +5,7 @@
  */
 import { expand, hmac, join, utf8 } from "./encoding.js";
 import { Corrupt } from "./errors.js";
+import { generatePair } from "./generate.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {{key: Bytes, nonce: Bytes}} Context what the AEAD is used with, once */
@@ -96,8 +97,7 @@ export async function schedule(secret, info) {
  * @returns {Promise<Bytes>}
  */
 export async function seal(plaintext, recipient, info) {
-  const pair = await crypto.subtle.generateKey({ name: "X25519" }, false, ["deriveBits"]);
-  const ephemeral = /** @type {CryptoKeyPair} */ (pair);
+  const ephemeral = await generatePair("X25519", false);
   const enc = new Uint8Array(await crypto.subtle.exportKey("raw", ephemeral.publicKey));
   const { key, nonce } = await schedule(await sharedSecret(ephemeral.privateKey, recipient, enc, recipient), info);
   const aes = await crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt"]);

@@ -4,6 +4,7 @@
  */
 import { b64u, expand, formatTime, fromB64u, hmac, keyId, now, sha256, join, utf8 } from "./encoding.js";
 import { Corrupt, Refused } from "./errors.js";
+import { generatePair } from "./generate.js";
 import { keepOpens, makeOpens } from "./kept_key.js";
 import { anyText, exactly, hash, id, list, readSigned, text, time, whole } from "./shape.js";
 import * as statements from "./statements.js";
@@ -42,8 +43,7 @@ export const ownerSet = exactly({
  * @returns {Promise<OwnerKeys>}
  */
 export async function makeKeys() {
-  const decides = await crypto.subtle.generateKey({ name: "Ed25519" }, false, ["sign", "verify"]);
-  return { ...(await makeOpens()), decides: /** @type {CryptoKeyPair} */ (decides) };
+  return { ...(await makeOpens()), decides: await generatePair("Ed25519", false) };
 }
 
 /**
@@ -63,15 +63,30 @@ export async function publicHalf(keys) {
 }
 
 /**
+ * 16 bytes for a new recovery code, drawn again until every browser can take it. Source: ADR 0045.
+ * @returns {Promise<Bytes>}
+ */
+export async function newRecoverySecret() {
+  for (;;) {
+    const secret = crypto.getRandomValues(new Uint8Array(16));
+    if ((await recoverySeeds(secret)).every((seed) => seed[0] !== 0)) return secret;
+  }
+}
+
+/** @param {Bytes} secret */
+async function recoverySeeds(secret) {
+  const prk = await hmac(utf8("doorward recovery v1"), secret);
+  return Promise.all(["opens", "decides"].map((info) => expand(prk, utf8(info), 32)));
+}
+
+/**
  * The public half of the pair a recovery code stands for; the private half is forgotten at once.
  * @param {Bytes} secret 16 bytes
  * @returns {Promise<PublicKeys>}
  */
 export async function recoveryKeys(secret) {
-  const prk = await hmac(utf8("doorward recovery v1"), secret);
-  const opens = await publicOf("X25519", await expand(prk, utf8("opens"), 32));
-  const decides = await publicOf("Ed25519", await expand(prk, utf8("decides"), 32));
-  return { opens, decides };
+  const [opens, decides] = await recoverySeeds(secret);
+  return { opens: await publicOf("X25519", opens), decides: await publicOf("Ed25519", decides) };
 }
 
 /**
@@ -80,9 +95,7 @@ export async function recoveryKeys(secret) {
  * @returns {Promise<OwnerKeys>}
  */
 export async function recoveryPair(secret) {
-  const prk = await hmac(utf8("doorward recovery v1"), secret);
-  const opens = await expand(prk, utf8("opens"), 32);
-  const decides = await expand(prk, utf8("decides"), 32);
+  const [opens, decides] = await recoverySeeds(secret);
   const signs = await privateOf("Ed25519", decides, false);
   const raw = fromB64u(await publicOf("Ed25519", decides), 32);
   const verifies = await crypto.subtle.importKey("raw", raw, { name: "Ed25519" }, true, ["verify"]);

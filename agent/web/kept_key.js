@@ -3,6 +3,8 @@
  * as nothing (it cannot deserialise X25519 keys, 2.50 and Safari 27): there the private key is kept wrapped by an AES key
  * whose handle can be kept, and is unwrapped, not extractable, each time the page opens.
  */
+import { generatePair } from "./generate.js";
+
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {{wrapping: CryptoKey, iv: Bytes, sealed: Bytes, publicKey: Bytes}} Wrapped */
 /** @typedef {CryptoKeyPair | Wrapped} Kept */
@@ -14,11 +16,9 @@ const X25519 = { name: "X25519" };
  * @returns {Promise<{opens: CryptoKeyPair, kept: Kept}>}
  */
 export async function makeOpens() {
-  const generate = async (/** @type {boolean} */ extractable) =>
-    /** @type {CryptoKeyPair} */ (await crypto.subtle.generateKey(X25519, extractable, ["deriveBits"]));
-  const plain = await generate(false);
+  const plain = await generatePair("X25519", false);
   if (canBeKept(plain.privateKey)) return { opens: plain, kept: plain };
-  const pair = await generate(true);
+  const pair = await generatePair("X25519", true);
   return wrapped(pair.privateKey, new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey)));
 }
 

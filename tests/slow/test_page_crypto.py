@@ -329,6 +329,21 @@ def test_statements_that_are_not_ours_are_refused(bench: Bench, device: Ed25519P
 # -- identity
 
 
+def test_a_new_recovery_code_has_no_key_that_a_browser_loses(bench: Bench) -> None:
+    """Bytes that stand for an "opens" key with a zero byte in front, a "decides" key with one, and for neither."""
+    drawn = [number.to_bytes(16, "big").hex() for number in (544, 42, 1)]
+    made = bench.run(
+        """
+        const left = it.map(raw);
+        const random = crypto.getRandomValues;
+        crypto.getRandomValues = (room) => (room.set(left.shift()), room);
+        try { return hex(await identity.newRecoverySecret()); } finally { crypto.getRandomValues = random; }
+        """,
+        drawn,
+    )
+    assert made == drawn[2]
+
+
 def test_recovery_code_and_the_keys_it_stands_for(bench: Bench) -> None:
     secret = os.urandom(16)
     written = bench.run("return identity.recoveryCode(raw(it));", secret.hex())

@@ -7,6 +7,8 @@ import secrets
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from agent.core.statements import Kind
 from tests.household import NOW, new_keys
 
 DEVICE = b64u(bytes(16))
+INFOS = (b"opens", b"decides")
 
 
 class Said(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,6 +49,15 @@ def test_a_recovery_code_reads_back_however_it_is_written(secret: bytes) -> None
     assert len(code) == 34
     sloppy = code.lower().replace("-", " ").replace("0", "o").replace("1", "l")
     assert identity.read_recovery_code(code) == identity.read_recovery_code(sloppy) == secret
+
+
+def test_a_new_recovery_code_has_no_key_that_a_browser_loses() -> None:
+    """One whose "opens" begins with a zero byte, one whose "decides" does, then one that will do."""
+    drawn = [number.to_bytes(16, "big") for number in (544, 42, 1)]
+    seeds = [HKDF(SHA256(), 32, b"doorward recovery v1", info).derive(secret) for secret in drawn for info in INFOS]
+    assert [seed[0] == 0 for seed in seeds] == [True, False, False, True, False, False]
+    left = iter(drawn)
+    assert identity.new_recovery_secret(lambda count: next(left)[:count]) == drawn[2]
 
 
 def test_a_mistyped_recovery_code_is_noticed() -> None:

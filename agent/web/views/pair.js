@@ -3,7 +3,7 @@
  */
 import { button, facts, h, trouble } from "../dom.js";
 import { Unavailable, words } from "../errors.js";
-import { recoveryCode, recoveryKeys } from "../identity.js";
+import { newRecoverySecret, recoveryCode, recoveryKeys } from "../identity.js";
 import { isInvitation } from "../joining.js";
 import { greet, join, readPairing } from "../pairing.js";
 import { grouped } from "../words.js";
@@ -89,7 +89,7 @@ export function pairView(device, fragment, onPaired) {
   };
 
   const showRecovery = async (/** @type {import("../pairing.js").Greeting} */ greeting, /** @type {string} */ name) => {
-    const secret = crypto.getRandomValues(new Uint8Array(16));
+    const secret = await newRecoverySecret();
     const recovery = await recoveryKeys(secret);
     const code = await recoveryCode(secret);
     secret.fill(0);
